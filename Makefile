@@ -1,0 +1,49 @@
+# Sets up the environment and hands over to the command `fgsm`.
+PYTHON ?= python3
+PROFILE ?= demo
+VENV := .venv
+BIN := $(VENV)/bin
+# "make site DATA=~/photos" leaves the ~ to the shell
+OPTIONS = --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
+          $(if $(ARCH),--arch $(ARCH))
+
+.PHONY: help site case sweep serve test format clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@echo "make COMMAND [PROFILE=demo|nips2017|my.toml] [DATA=folder] [WEIGHTS=file] [ARCH=name]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+
+site: $(VENV)/.site ## build the site into _build/html
+	@$(BIN)/fgsm site $(OPTIONS) $(foreach sample,$(SAMPLES),--sample $(sample))
+
+case: $(VENV)/.site ## build the site with one more case study: make case SAMPLE=323
+	@$(BIN)/fgsm case $(SAMPLE) $(OPTIONS)
+
+sweep: $(VENV)/.site ## only compute the table _build/<profile>/sweep.parquet
+	@$(BIN)/fgsm sweep $(OPTIONS)
+
+serve: $(VENV)/.site ## show the built site at http://localhost:8000
+	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+test: $(VENV)/.test ## run the fast tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+format: $(VENV)/.test ## format and lint the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean: ## remove everything that was built, the environment excepted
+	rm -rf _build
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Try make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.site: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[site]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[site,test]"
+	@touch $@

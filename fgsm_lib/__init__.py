@@ -1,0 +1,14 @@
+"""The Fast Gradient Sign Method (FGSM), in the words of the field.
+
+Read the modules in this order; each imports only from those above it:
+
+``datasets``     labeled photographs, as the folder-and-CSV layout of the NIPS 2017 set
+``classifiers``  a torchvision network that takes pixels in [0, 1] and returns logits
+``attacks``      the input gradient and FGSM
+``sweep``        one gradient per image, one forward pass per epsilon, into a table
+``analysis``     what is computed from that table
+``figures``      what is drawn from it
+
+``profiles`` and ``study`` say which data, classifier and epsilons go together; ``demo`` is the
+set the project brings along and ``site`` builds the pages.
+"""

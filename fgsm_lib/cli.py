@@ -1,0 +1,135 @@
+"""The command ``fgsm``."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from fgsm_lib.datasets import read_class_names, read_photos
+from fgsm_lib.errors import InputError
+from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile
+
+PROFILE_OPTIONS = [
+    click.option(
+        "--profile",
+        default=DEMO,
+        show_default=True,
+        metavar="NAME",
+        help="demo, nips2017, or the path of your own .toml file.",
+    ),
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        help="Folder with dev_dataset.csv, categories.csv and images/.",
+    ),
+    click.option(
+        "--weights",
+        type=click.Path(path_type=Path),
+        help="A .safetensors or torch state dict file; without it, torchvision's are downloaded.",
+    ),
+    click.option("--arch", help="torchvision's name of the classifier, e.g. squeezenet1_0."),
+]
+
+
+def profile_options(command):
+    """Add the options that choose data and classifier."""
+    for option in reversed(PROFILE_OPTIONS):
+        command = option(command)
+    return command
+
+
+class Group(click.Group):
+    """Reports a user's mistake as one line, without a traceback, with exit status 1."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            click.echo(f"fgsm: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The Fast Gradient Sign Method, as a site that computes itself.
+
+    Start with `fgsm site`: it builds the whole site into _build/html.
+    """
+
+
+@main.command()
+@profile_options
+@click.option(
+    "--sample", "samples", type=int, multiple=True, help="Add a case study of this sample."
+)
+def site(profile, data, weights, arch, samples) -> None:
+    """Build the site; only what changed is redone."""
+    build(profile, data, weights, arch, list(samples))
+
+
+@main.command()
+@click.argument("sample", type=int)
+@profile_options
+def case(sample, profile, data, weights, arch) -> None:
+    """Build the site with a case study of one more SAMPLE (a row number of the data set)."""
+    build(profile, data, weights, arch, [sample], page=f"case-{sample}.html")
+
+
+@main.command()
+@profile_options
+def sweep(profile, data, weights, arch) -> None:
+    """Attack every image at every epsilon, into _build/<profile>/sweep.parquet."""
+    remember(data, weights, arch)
+    from fgsm_lib.study import open_study  # torch takes seconds to import: only where needed
+
+    study = open_study(profile)
+    tables = {"sweep": len(study.table), "control": len(study.control)}
+    for name, rows in tables.items():
+        click.echo(f"{study.folder / name}.parquet: {rows} rows")
+
+
+def build(profile, data, weights, arch, samples: list[int], page: str = "index.html") -> None:
+    """Build the site and say where it is."""
+    began = time.monotonic()
+    project = Path.cwd()
+    if not (project / "_toc.yml").is_file():
+        raise InputError(f"{project}: no _toc.yml here; expected the project's own folder.")
+    remember(data, weights, arch)
+    loaded = load_profile(profile)
+    from fgsm_lib.site import tasks
+
+    if profile.endswith(".toml"):
+        profile = str(Path(profile).absolute())  # notebooks run in folders of their own
+    os.environ["FGSM_BUILD"] = str(build_folder())
+    names = names_of(loaded, [*loaded.cases, *samples])
+    if not tasks.run(project, loaded, profile, samples, names):
+        raise InputError("the build stopped; the last good site, if any, is still in place.")
+    place = (build_folder() / "html" / page).relative_to(project)
+    click.echo(f"done in {time.monotonic() - began:.0f} s: open {place} in a browser")
+
+
+def names_of(profile: Profile, samples: list[int]) -> dict[int, str]:
+    """The class of each sample; says before the long work starts that a sample does not exist."""
+    folder = data_folder(profile)
+    photos = read_photos(folder, read_class_names(folder))
+    for sample in samples:
+        if not 0 <= sample < len(photos):
+            raise InputError(
+                f"{folder}: there is no sample {sample}; "
+                f"expected a number from 0 to {len(photos) - 1}."
+            )
+    return {sample: photos[sample].class_name.split(",")[0] for sample in samples}
+
+
+def remember(data: Path | None, weights: Path | None, arch: str | None) -> None:
+    """Hand the choices on to the processes of the build, notebooks included."""
+    values = {"FGSM_DATA": data, "FGSM_WEIGHTS": weights, "FGSM_ARCH": arch}
+    for name, value in values.items():
+        if value:
+            os.environ[name] = str(value.absolute() if isinstance(value, Path) else value)
+
+
+if __name__ == "__main__":
+    main()

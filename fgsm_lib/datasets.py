@@ -1,0 +1,182 @@
+"""Labeled photographs in the layout of the NIPS 2017 adversarial learning development set.
+
+::
+
+    folder/
+        dev_dataset.csv    ImageId, TrueLabel (1-indexed), and optionally Author, License, ...
+        categories.csv     CategoryId (1-indexed), CategoryName
+        images/<ImageId>.png
+
+Labels are 1-indexed on disk and 0-indexed in memory; the change happens here and nowhere else.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from fgsm_lib.errors import InputError
+
+if TYPE_CHECKING:  # the command line reads data sets without waiting for torch
+    import torch
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What the set says about one image. ``label`` is 0-indexed."""
+
+    sample: int
+    image_id: str
+    path: Path
+    label: int
+    class_name: str
+    author: str | None = None
+    license_url: str | None = None
+    page_url: str | None = None
+
+
+class PhotoDataset:
+    """Photographs and labels; ``dataset[i]`` is ``(image, label)``.
+
+    ``to_pixels`` turns a PIL image in RGB into the tensor that a classifier takes: usually
+    ``Classifier.to_pixels``, which resizes and crops to float32 of shape (3, H, W) in [0, 1].
+
+    Raises InputError where a file, column, row or label is not as the layout above says.
+    """
+
+    def __init__(self, folder: Path, to_pixels: "Callable[[Image.Image], torch.Tensor]"):
+        self.folder = Path(folder)
+        self.to_pixels = to_pixels
+        self.class_names = read_class_names(self.folder)
+        self.photos = read_photos(self.folder, self.class_names)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, sample: int) -> "tuple[torch.Tensor, int]":
+        photo = self.photo(sample)
+        return self.to_pixels(read_rgb(photo.path)), photo.label
+
+    def photo(self, sample: int) -> Photo:
+        """The facts about one sample; InputError where the set has no such sample."""
+        if not 0 <= sample < len(self.photos):
+            raise InputError(
+                f"{self.folder}: there is no sample {sample}; "
+                f"expected a number from 0 to {len(self.photos) - 1}."
+            )
+        return self.photos[sample]
+
+    def labels(self) -> list[int]:
+        """The 0-indexed label of every photograph, in the order of the samples."""
+        return [photo.label for photo in self.photos]
+
+    def sha256(self) -> str:
+        """A fingerprint of everything the set consists of: both CSV files and all pixels files."""
+        digest = hashlib.sha256()
+        tables = [self.folder / "dev_dataset.csv", self.folder / "categories.csv"]
+        for path in [*tables, *(photo.path for photo in self.photos)]:
+            digest.update(path.name.encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def read_class_names(folder: Path) -> list[str]:
+    """The names of the classes, in the order of their 0-indexed labels."""
+    path = Path(folder) / "categories.csv"
+    table = _read_csv(path, ["CategoryId", "CategoryName"])
+    ids = pd.to_numeric(table["CategoryId"], errors="coerce")
+    wrong = [i for i, found in enumerate(ids) if found != i + 1]
+    if wrong:
+        raise InputError(
+            f"{path}: row {wrong[0] + 1} has CategoryId {table['CategoryId'][wrong[0]]!r}; "
+            f"expected {wrong[0] + 1} (ids count up from 1 without gaps)."
+        )
+    return table["CategoryName"].tolist()
+
+
+def read_photos(folder: Path, class_names: list[str]) -> list[Photo]:
+    """One Photo per row of ``dev_dataset.csv``, each with an existing image file."""
+    path = Path(folder) / "dev_dataset.csv"
+    table = _read_csv(path, ["ImageId", "TrueLabel"])
+    images = Path(folder) / "images"
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder; expected one PNG file per row of {path.name}.")
+    present = {entry.name for entry in images.iterdir()}
+    photos = [
+        _photo(sample, row, path, class_names)
+        for sample, row in enumerate(table.to_dict("records"))
+    ]
+    missing = [photo.path for photo in photos if photo.path.name not in present]
+    if missing:
+        more = f" ({len(missing)} images are missing in all)" if len(missing) > 1 else ""
+        raise InputError(f"{missing[0]}: no such image, but {path.name} lists it{more}.")
+    return photos
+
+
+def _photo(sample: int, row: dict[str, str], csv: Path, class_names: list[str]) -> Photo:
+    image_id, label = row["ImageId"], row["TrueLabel"]
+    # The name becomes a path: anything but a plain file name could point out of the folder.
+    if not re.fullmatch(r"[\w-][\w.-]*", image_id):
+        raise InputError(
+            f"{csv}: row {sample + 1} has ImageId {image_id!r}; "
+            "expected a plain name of letters, digits, '.', '_' and '-'."
+        )
+    if not re.fullmatch(r"\d{1,9}", label) or not 1 <= int(label) <= len(class_names):
+        raise InputError(
+            f"{csv}: row {sample + 1} has TrueLabel {label!r}; "
+            f"expected a whole number from 1 to {len(class_names)} (see categories.csv)."
+        )
+    return Photo(
+        sample=sample,
+        image_id=image_id,
+        path=csv.parent / "images" / f"{image_id}.png",
+        label=int(label) - 1,
+        class_name=class_names[int(label) - 1],
+        author=decode_octal(row.get("Author", "")) or None,
+        license_url=row.get("License") or None,
+        page_url=row.get("OriginalLandingURL") or None,
+    )
+
+
+def decode_octal(text: str) -> str:
+    r"""Undo the octal escapes of UTF-8 bytes in some author names: ``\303\251`` is é."""
+
+    def decode(match: re.Match[str]) -> str:
+        octets = [int(octal, 8) for octal in match[0].split("\\")[1:]]
+        return bytes(octets).decode("utf-8", errors="replace")
+
+    return re.sub(r"(?:\\[0-3][0-7]{2})+", decode, text)
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """The image as 8-bit RGB, fully decoded; InputError where it is damaged or not an image."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: not a readable image ({error}); expected a PNG.") from None
+
+
+def _read_csv(path: Path, needed: list[str]) -> pd.DataFrame:
+    """A CSV file as text, every cell a string; InputError where a needed column is missing."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
+    missing = [column for column in needed if column not in table.columns]
+    if missing:
+        raise InputError(
+            f"{path}: no column {missing[0]!r}; found {', '.join(map(str, table.columns))}."
+        )
+    if table.empty:
+        raise InputError(f"{path}: no rows; expected at least one.")
+    return table

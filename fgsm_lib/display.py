@@ -1,0 +1,100 @@
+"""How notebooks show things: figures, tables and sentences.
+
+In Jupyter these are an image, an HTML table and Markdown. On the site they become numbered
+figures with a light and a dark version, numbered tables and prose: each output carries a second
+representation that ``fgsm_lib.site.mime`` knows how to render.
+"""
+
+import base64
+import html
+import inspect
+import io
+import re
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown, display
+
+from fgsm_lib import figures
+from fgsm_lib.datasets import Photo
+
+FIGURE_MIME = "application/vnd.fgsm.figure+json"
+TABLE_MIME = "application/vnd.fgsm.table+json"
+
+
+def show(draw: Callable[..., figures.Drawing], *args, name: str, caption: str, **kwargs) -> None:
+    """Draw a figure of ``fgsm_lib.figures`` for light and dark pages and display it.
+
+    ``name`` is the label that ``{numref}`` refers to, ``caption`` is Markdown.
+    """
+    svg = {}
+    for theme in ("light", "dark"):
+        with figures.style(theme):
+            figure, alt = draw(*args, **kwargs)
+            svg[theme] = _save(figure, "svg").decode()
+            if theme == "light":
+                png = _save(figure, "png", facecolor="white", dpi=110)
+            plt.close(figure)
+    content = {**svg, "alt": alt, "name": name, "caption": caption}
+    bundle = {
+        FIGURE_MIME: content,
+        "image/png": base64.b64encode(png).decode(),
+        "text/plain": alt,
+    }
+    display(bundle, raw=True)
+
+
+def show_table(table: pd.DataFrame, *, name: str, caption: str) -> None:
+    """Display a table whose cells are texts or numbers already rounded for reading."""
+    columns = [str(column) for column in table.columns]
+    rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
+    content = {"columns": columns, "rows": rows, "name": name, "caption": caption}
+    bundle = {
+        TABLE_MIME: content,
+        "text/html": table.to_html(index=False, escape=True),
+        "text/plain": table.to_string(index=False),
+    }
+    display(bundle, raw=True)
+
+
+def say(text: str) -> None:
+    """Display a sentence (Markdown) whose numbers were computed."""
+    display(Markdown(text))
+
+
+def show_source(function: Callable) -> None:
+    """Display a function as it stands in the library."""
+    display(Markdown(f"```python\n{inspect.getsource(function)}```"))
+
+
+def credit(photo: Photo) -> str:
+    """Who made a photograph and under which license, as Markdown; empty where nobody is named."""
+    if not photo.author:
+        return ""
+    name = escape(photo.author)
+    if _is_link(photo.page_url):
+        name = f"[{name}]({photo.page_url})"
+    if not _is_link(photo.license_url):
+        return f"Photograph: {name}."
+    by = "CC BY 2.0" if "/by/2.0" in photo.license_url else "license"
+    return f"Photograph: {name}, [{by}]({photo.license_url}), resized and cropped."
+
+
+def _is_link(url: str | None) -> bool:
+    """A plain web address: nothing in it can end the Markdown link or run a script."""
+    return bool(url and re.fullmatch(r"https?://[\w./@%~:+-]+", url))
+
+
+def escape(text: str) -> str:
+    """A class or author name, safe to put into ``say``: no markup survives."""
+    for character in "\\`*_{}[]|$~":
+        text = text.replace(character, f"\\{character}")
+    return html.escape(text, quote=False)
+
+
+def _save(figure: plt.Figure, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else None
+    figure.savefig(buffer, format=kind, metadata=metadata, **options)
+    return buffer.getvalue()

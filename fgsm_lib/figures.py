@@ -1,0 +1,448 @@
+"""Figures of the site, in one style. Each function returns a Figure and its alt text.
+
+The alt text is made from the data, so that a reader who hears the figure gets the same news as
+one who sees it. ``display.show`` draws each figure twice, for a light and for a dark page; that
+is why no color is named here: ``C0`` to ``C5`` and the text color come from ``style``.
+"""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fgsm_lib.analysis import segments
+from fgsm_lib.cases import Case, short_name
+
+Drawing = tuple[Figure, str]
+
+# Okabe and Ito's colors, told apart with any color vision; the dark set is lifted for contrast.
+_PALETTES = {
+    "light": ["#0072B2", "#C44E00", "#00785A", "#A8448A", "#8A6D00", "#3A3A3A"],
+    "dark": ["#5CB3E8", "#FF9452", "#3FCFA5", "#E58CC6", "#E6C84F", "#D0D0D0"],
+}
+_INKS = {"light": ("#222222", "#D9D9D9"), "dark": ("#E6E6E6", "#4A4A4A")}
+MARKERS = ["o", "s", "^", "D", "v", "P"]
+WIDTH = 6.6  # inches: with 12 point type, still legible on a phone
+
+
+@contextmanager
+def style(theme: str):
+    """The look of all figures on a light or dark page, as a context."""
+    ink, line = _INKS[theme]
+    settings = {
+        "axes.edgecolor": ink,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.labelcolor": ink,
+        "axes.prop_cycle": cycler(color=_PALETTES[theme]),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 12,
+        "figure.constrained_layout.use": True,
+        "figure.facecolor": "none",
+        "font.size": 12,
+        "grid.color": line,
+        "grid.linewidth": 0.7,
+        "image.composite_image": False,
+        "image.interpolation": "none",  # pixel-true: the file holds the image's own pixels
+        "legend.frameon": False,
+        "legend.fontsize": 11,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4.5,
+        "savefig.facecolor": "none",
+        "svg.hashsalt": "fgsm",  # the same figure is the same file
+        "text.color": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+# --- images ------------------------------------------------------------------------------------
+
+
+def images(
+    tensors: Sequence[torch.Tensor], titles: Sequence[str], alt: str, columns: int = 3
+) -> Drawing:
+    """A grid of images, each float (3, H, W) in [0, 1], with a title above each."""
+    rows = -(-len(tensors) // columns)
+    height = WIDTH / columns * rows * 1.13
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, tensor, title in zip(axes.flat, tensors, titles, strict=False):
+        axis.imshow(_pixels(tensor))
+        axis.set_title(title, fontsize=11)
+    return figure, alt
+
+
+def _pixels(tensor: torch.Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] -> uint8 (H, W, 3), as an image file would hold it."""
+    array = (tensor.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+    array = array.permute(1, 2, 0).cpu().numpy()
+    return array if array.shape[2] == 3 else array[..., 0].repeat(3).reshape(*array.shape[:2], 3)
+
+
+def triple(case: Case, epsilon_255: float) -> Drawing:
+    """Original, perturbation and adversarial image of one case."""
+    adversarial, row, start = case.adversarial(epsilon_255), case.row(epsilon_255), case.row(0)
+    names = [case.class_name(row_["predicted_class"]) for row_ in (start, row)]
+    titles = [
+        f"original\n{names[0]}, {start['confidence']:.1%}",
+        f"sign of the gradient\n(ε = {epsilon_255:g}/255)",
+        f"adversarial\n{names[1]}, {row['confidence']:.1%}",
+    ]
+    alt = (
+        f"Three images. The original is classified as {names[0]} with {start['confidence']:.1%}; "
+        f"the perturbation looks like colored noise; the adversarial image at {epsilon_255:g}/255 "
+        f"is classified as {names[1]} with {row['confidence']:.1%}."
+    )
+    sign = (case.direction + 1) / 2
+    return images([case.image, sign, adversarial], titles, alt)
+
+
+def series(case: Case, epsilon_255: Sequence[float]) -> Drawing:
+    """The adversarial image at growing epsilon, and random signs at the largest."""
+    tensors = [case.adversarial(epsilon) for epsilon in epsilon_255]
+    rows = [case.row(epsilon) for epsilon in epsilon_255]
+    names = [case.class_name(row["predicted_class"]) for row in rows]
+    titles = [
+        f"ε = {epsilon:g}/255\n{name}, {row['confidence']:.0%}"
+        for epsilon, name, row in zip(epsilon_255, names, rows, strict=True)
+    ]
+    last = epsilon_255[-1]
+    control = case.control[case.control["epsilon_255"] == last].iloc[0]
+    control_name = case.class_name(control["predicted_class"])
+    titles.append(f"random, {last:g}/255\n{control_name}, {control['confidence']:.0%}")
+    said = "; ".join(
+        f"{epsilon:g}/255: {name} {row['confidence']:.0%}"
+        for epsilon, name, row in zip(epsilon_255, names, rows, strict=True)
+    )
+    alt = (
+        f"The image under attack at growing epsilon: {said}. With random signs at {last:g}/255 "
+        f"it is {control_name} {control['confidence']:.0%}."
+    )
+    return images([*tensors, case.random(last)], titles, alt)
+
+
+# --- curves over epsilon -----------------------------------------------------------------------
+
+
+def _epsilon_axis(axis: Axes, largest: float) -> None:
+    """ε in 1/255: linear up to 1, where the fine steps are, logarithmic beyond."""
+    axis.set_xscale("symlog", linthresh=1, linscale=0.6)
+    ticks = [0, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    ticks = [tick for tick in ticks if tick <= largest * 1.05]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    axis.set_xlim(-0.05, largest * 1.1)
+    axis.set_xlabel("ε in 1/255")
+
+
+def case_curve(case: Case) -> Drawing:
+    """Confidence over epsilon: filled markers where correct, and the false classes by name."""
+    table = case.table
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.3))
+    x, y, right = (table[c].to_numpy() for c in ("epsilon_255", "confidence", "correct"))
+    if case.published is not None:
+        axis.plot(
+            case.published["epsilon_255"],
+            case.published["confidence"],
+            "--",
+            color="C5",
+            linewidth=1.2,
+            alpha=0.8,
+            label="published (GoogLeNet)",
+        )
+    axis.plot(
+        case.control["epsilon_255"],
+        case.control["confidence"],
+        ":",
+        color="C2",
+        label="random signs (control)",
+    )
+    axis.plot(x, y, color="C0", label="FGSM: class correct")
+    axis.plot(x[right], y[right], "o", color="C0")
+    axis.plot(x[~right], y[~right], "X", color="C1", markersize=7, label="FGSM: class wrong")
+    _name_changes(axis, case)
+    axis.set_ylim(-0.03, 1.08)
+    axis.set_ylabel("confidence")
+    _epsilon_axis(axis, x.max())
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    return figure, _case_curve_alt(case)
+
+
+def _name_changes(axis: Axes, case: Case) -> None:
+    """Write the predicted class above the curve wherever it changes."""
+    for place, segment in enumerate(segments(case.table)[1:9]):
+        row = case.row(segment.first_epsilon_255)
+        axis.annotate(
+            _wrapped(case.class_name(segment.predicted_class)),
+            (segment.first_epsilon_255, row["confidence"]),
+            xytext=(0, 14 + 14 * (place % 4)),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9.5,
+            arrowprops={"arrowstyle": "-", "color": "C5", "linewidth": 0.6, "shrinkB": 4},
+        )
+
+
+def _case_curve_alt(case: Case) -> str:
+    start, end = case.table.iloc[0], case.table.iloc[-1]
+    low = case.table.loc[case.table["confidence"].idxmin()]
+    wrong = int((~case.table["correct"]).sum())
+    return (
+        f"Confidence over epsilon for sample {case.photo.sample}: "
+        f"{case.class_name(start['predicted_class'])} {start['confidence']:.0%} falls to "
+        f"{low['confidence']:.0%} at {low['epsilon_255']:g}/255 and ends at "
+        f"{case.class_name(end['predicted_class'])} {end['confidence']:.0%} at "
+        f"{end['epsilon_255']:g}/255; wrong at {wrong} of {len(case.table)} epsilons. With random "
+        f"signs it ends at {case.control.iloc[-1]['confidence']:.0%}."
+    )
+
+
+def top5_bars(case: Case, epsilon_255: Sequence[float]) -> Drawing:
+    """The five most probable classes, one panel per epsilon."""
+    figure, axes = plt.subplots(
+        len(epsilon_255), 1, figsize=(WIDTH, 1.75 * len(epsilon_255)), sharex=True, squeeze=False
+    )
+    said = []
+    for axis, epsilon in zip(axes.flat, epsilon_255, strict=True):
+        row = case.row(epsilon)
+        names = [case.class_name(index) for index in row["top5_classes"]]
+        colors = ["C0" if index == case.photo.label else "C1" for index in row["top5_classes"]]
+        values = np.asarray(row["top5_confidences"])
+        places = np.arange(len(names))
+        axis.barh(places, values, color=colors, height=0.7)
+        axis.set_yticks(places, names)
+        axis.invert_yaxis()
+        axis.grid(False)
+        axis.set_xlim(0, 1.12)
+        axis.set_title(f"ε = {epsilon:g}/255", loc="left", fontsize=11)
+        for place, value in zip(places, values, strict=True):
+            axis.text(value + 0.01, place, f"{value:.1%}", va="center", fontsize=10)
+        said.append(
+            f"at {epsilon:g}/255 "
+            + ", ".join(f"{n} {v:.1%}" for n, v in zip(names, values, strict=True))
+        )
+    axes[-1, 0].set_xlabel("probability")
+    return figure, "The five most probable classes: " + "; ".join(said) + "."
+
+
+def rates(
+    curve: pd.DataFrame,
+    control: pd.DataFrame | None = None,
+    published: pd.DataFrame | None = None,
+    what: str = "",
+) -> Drawing:
+    """Top-1, top-5 and mean confidence over epsilon, with 95 % bands."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.4))
+    names = {"top1": "top-1 accuracy", "top5": "top-5 accuracy", "confidence": "mean confidence"}
+    for place, (column, label) in enumerate(names.items()):
+        color = f"C{place}"
+        _band(axis, curve, column, color, MARKERS[place], label)
+        if control is not None:
+            axis.plot(control["epsilon_255"], control[column], ":", color=color, linewidth=1.3)
+        if published is not None:
+            axis.plot(published["epsilon_255"], published[column], "--", color=color, linewidth=1.1)
+    _style_keys(axis, control is not None, published is not None)
+    axis.set_ylim(-0.03, 1.05)
+    _epsilon_axis(axis, curve["epsilon_255"].max())
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    return figure, f"{what} over epsilon. " + " ".join(
+        _trend(curve, column, label) for column, label in names.items()
+    )
+
+
+def bins(
+    curves: dict[str, pd.DataFrame],
+    column: str,
+    label: str,
+    control: dict[str, pd.DataFrame] | None = None,
+    published: dict[str, pd.DataFrame] | None = None,
+) -> Drawing:
+    """One quantity over epsilon, one curve per confidence bin; empty bins are left out."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
+    drawn = {name: curve for name, curve in curves.items() if len(curve)}
+    for place, (name, curve) in enumerate(drawn.items()):
+        color = f"C{place % 6}"
+        count = int(curve["n"].iloc[0])
+        _band(axis, curve, column, color, MARKERS[place % 6], f"{name} (n = {count})")
+        for others, line in ((control, ":"), (published, "--")):
+            if others and name in others:
+                other = others[name]
+                axis.plot(other["epsilon_255"], other[column], line, color=color, linewidth=1.1)
+    _style_keys(axis, bool(control), bool(published))
+    axis.set_ylim(-0.03, 1.05)
+    axis.set_ylabel(label)
+    if drawn:
+        _epsilon_axis(axis, max(curve["epsilon_255"].max() for curve in drawn.values()))
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    return figure, f"{label} over epsilon by clean confidence. " + " ".join(
+        _trend(curve, column, name) for name, curve in drawn.items()
+    )
+
+
+def _band(
+    axis: Axes, curve: pd.DataFrame, column: str, color: str, marker: str, label: str
+) -> None:
+    x = curve["epsilon_255"]
+    axis.fill_between(
+        x, curve[f"{column}_low"], curve[f"{column}_high"], color=color, alpha=0.15, linewidth=0
+    )
+    axis.plot(x, curve[column], marker=marker, color=color, label=label)
+
+
+def _style_keys(axis: Axes, control: bool, published: bool) -> None:
+    """Legend entries for the two line styles that every color shares."""
+    if control:
+        axis.plot([], [], ":", color="C5", label="dotted: random signs (control)")
+    if published:
+        axis.plot([], [], "--", color="C5", linewidth=1.1, label="dashed: published (GoogLeNet)")
+
+
+def _trend(curve: pd.DataFrame, column: str, label: str) -> str:
+    low = curve.loc[curve[column].idxmin()]
+    first, last = curve.iloc[0], curve.iloc[-1]
+    return (
+        f"{label}: {first[column]:.2f} at {first['epsilon_255']:g}/255, lowest {low[column]:.2f} "
+        f"at {low['epsilon_255']:g}/255, {last[column]:.2f} at {last['epsilon_255']:g}/255."
+    )
+
+
+# --- data and model ----------------------------------------------------------------------------
+
+
+def contact_sheet(tensors: Sequence[torch.Tensor], names: Sequence[str]) -> Drawing:
+    """Some images of the set with the names of their classes."""
+    short = [short_name(name) for name in names]
+    figure, _ = images(tensors, [_wrapped(name) for name in short], "", columns=4)
+    return figure, "A sheet of images of the set: " + ", ".join(short) + "."
+
+
+def _wrapped(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"
+
+
+def class_counts(labels: Sequence[int], classes: int) -> Drawing:
+    """How many classes have how many images."""
+    per_class = np.bincount(labels, minlength=classes)
+    values, counts = np.unique(per_class, return_counts=True)
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.2))
+    bars = axis.bar(values, counts, width=0.8)
+    axis.bar_label(bars, fontsize=9)
+    axis.set_xlabel("images in a class")
+    axis.set_ylabel("classes")
+    axis.grid(False)
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    alt = (
+        f"Histogram of images per class over {classes} classes: {int((per_class > 0).sum())} "
+        f"classes occur, the largest has {per_class.max()} images."
+    )
+    return figure, alt
+
+
+def confidence_histogram(clean: pd.DataFrame) -> Drawing:
+    """Clean confidence in 5-point bins, correct and wrong images stacked."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+    edges = np.linspace(0, 1, 21)
+    right = clean.loc[clean["correct"], "confidence"]
+    wrong = clean.loc[~clean["correct"], "confidence"]
+    axis.hist(
+        [right, wrong],
+        bins=edges,
+        stacked=True,
+        color=["C0", "C1"],
+        label=[f"correct (n = {len(right)})", f"wrong (n = {len(wrong)})"],
+        hatch=["", "///"],
+        edgecolor="none",
+    )
+    axis.set_xlabel("clean confidence")
+    axis.set_ylabel("images")
+    axis.set_xlim(0, 1)
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    counts = np.histogram(right, edges)[0]
+    alt = (
+        f"Histogram of clean confidence: {len(right)} images are classified correctly, with median "
+        f"confidence {right.median():.2f}, {counts[-1]} of them above 0.95; {len(wrong)} wrongly, "
+        f"with median confidence {wrong.median():.2f}."
+    )
+    return figure, alt
+
+
+# --- method ------------------------------------------------------------------------------------
+
+
+def dimension_shift(dimensions: Sequence[int], epsilon: float, seed: int = 0) -> Drawing:
+    """How far one step of size epsilon moves a linear activation w·x, over the dimension of x."""
+    weights = np.random.default_rng(seed).normal(size=max(dimensions))
+    signs = np.random.default_rng(seed + 1).choice([-1, 1], size=max(dimensions))
+    along = [epsilon * np.abs(weights[:n]).sum() for n in dimensions]
+    across = [epsilon * abs(weights[:n] @ signs[:n]) for n in dimensions]
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+    axis.loglog(dimensions, along, "o-", label="step along sign(w): ε‖w‖₁")
+    axis.loglog(dimensions, across, "s:", label="step along random signs (control)")
+    axis.set_xlabel("dimension of the input")
+    axis.set_ylabel("shift of the activation")
+    figure.legend(loc="outside upper center", ncols=1)
+    alt = (
+        f"Shift of a linear activation by a step of {epsilon * 255:g}/255 per input: along the "
+        f"sign of the weights it grows from {along[0]:.2g} at dimension {dimensions[0]} to "
+        f"{along[-1]:.3g} at {dimensions[-1]}; along random signs only to {across[-1]:.2g}."
+    )
+    return figure, alt
+
+
+def linear_regime(table: pd.DataFrame) -> Drawing:
+    """The fall of the true logit over small epsilon: measured, predicted, and random signs."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+    axis.plot(table["epsilon_255"], table["predicted"], "--", color="C5", label="linear prediction")
+    axis.plot(table["epsilon_255"], table["measured"], "o-", label="measured")
+    axis.plot(table["epsilon_255"], table["random"], "s:", color="C2", label="random signs")
+    axis.set_xlabel("ε in 1/255")
+    axis.set_ylabel("fall of the true logit")
+    figure.legend(loc="outside upper center", ncols=3)
+    last = table.iloc[-1]
+    alt = (
+        f"Fall of the true logit up to {last['epsilon_255']:g}/255: the linear prediction reaches "
+        f"{last['predicted']:.1f}, the measured value {last['measured']:.1f}, random signs "
+        f"{last['random']:.2f}."
+    )
+    return figure, alt
+
+
+def perception(table: pd.DataFrame, noticeable: float) -> Drawing:
+    """Mean color difference and SSIM over epsilon, for FGSM and for random signs."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
+    for direction, marker, line in (("FGSM", "o", "-"), ("random signs", "s", ":")):
+        rows = table[table["direction"] == direction]
+        left.plot(rows["epsilon_255"], rows["delta_e"], marker + line, label=direction)
+        right.plot(rows["epsilon_255"], rows["ssim"], marker + line)
+    left.axhline(noticeable, color="C5", linewidth=1, linestyle="--", label="just noticeable")
+    left.set_ylabel("mean color difference ΔE")
+    right.set_ylabel("SSIM")
+    for axis in (left, right):
+        _epsilon_axis(axis, table["epsilon_255"].max())
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    rows = table[table["direction"] == "FGSM"]
+    first, last = rows.iloc[1], rows.iloc[-1]
+    alt = (
+        f"Two curves over epsilon: the mean color difference grows from {first['delta_e']:.2f} at "
+        f"{first['epsilon_255']:g}/255 to {last['delta_e']:.1f} at {last['epsilon_255']:g}/255 "
+        f"(just noticeable: {noticeable}); SSIM falls from {first['ssim']:.3f} to "
+        f"{last['ssim']:.2f}. Random signs at the same epsilon give nearly the same curves."
+    )
+    return figure, alt

@@ -1,0 +1,57 @@
+"""How visible a perturbation is: standard measures of image difference, from scikit-image."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from skimage.color import deltaE_cie76, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from fgsm_lib.attacks import input_gradient, perturb, random_signs
+from fgsm_lib.study import Study
+
+# The smallest color difference that people notice between two plain patches side by side
+# (Mahy, Van Eycken and Oosterlinck 1994), in the units of CIE76.
+JUST_NOTICEABLE_DELTA_E = 2.3
+
+
+def image_difference(clean: torch.Tensor, changed: torch.Tensor) -> dict[str, float]:
+    """Three measures between two images, float (3, H, W) in [0, 1], as 8-bit images.
+
+    ``psnr`` in dB (infinite for equal images), ``ssim`` in [-1, 1] (1 for equal images), and
+    ``delta_e``, the mean over pixels of the CIE76 color difference in CIELAB.
+    """
+    a, b = (_eight_bit(image) for image in (clean, changed))
+    with np.errstate(divide="ignore"):
+        psnr = peak_signal_noise_ratio(a, b, data_range=255)
+    return {
+        "psnr": float(psnr),
+        "ssim": float(structural_similarity(a, b, channel_axis=2, data_range=255)),
+        "delta_e": float(deltaE_cie76(rgb2lab(a), rgb2lab(b)).mean()),
+    }
+
+
+def difference_table(
+    study: Study, samples: Sequence[int], epsilon_255: Sequence[float]
+) -> pd.DataFrame:
+    """Mean of each measure over some samples: one row per direction and epsilon."""
+    rows = []
+    for sample in samples:
+        image, label = study.dataset[sample]
+        images = image.to(study.classifier.device)[None]
+        labels = torch.tensor([label], device=images.device)
+        gradient, _ = input_gradient(study.classifier, images, labels, study.profile.objective)
+        directions = {"FGSM": gradient.sign(), "random signs": random_signs(image, sample)[None]}
+        for name, direction in directions.items():
+            for epsilon in epsilon_255:
+                changed = perturb(images, direction.to(images), epsilon / 255)
+                measures = image_difference(images[0], changed[0])
+                rows.append({"direction": name, "epsilon_255": epsilon, **measures})
+    means = pd.DataFrame(rows).groupby(["direction", "epsilon_255"], sort=False).mean()
+    return means.reset_index()
+
+
+def _eight_bit(image: torch.Tensor) -> np.ndarray:
+    pixels = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+    return pixels.permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,118 @@
+"""Run one notebook: ``python -m fgsm_lib.site.execute --help``.
+
+A process of its own, because papermill changes the working directory of the whole process.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import click
+
+# papermill's dependencies warn about their own future on every start.
+warnings.filterwarnings("ignore")
+
+import jupytext  # noqa: E402
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
+from traitlets.config import Config  # noqa: E402
+
+TIMEOUT_SECONDS = 900
+
+
+class NotebookFailed(Exception):
+    """A cell raised; the message names page, cell and error."""
+
+
+def clean_notebook(source: Path, parameters: dict[str, object]) -> nbformat.NotebookNode:
+    """A Jupytext source as a notebook without outputs that runs as it is.
+
+    The parameters replace those of the cell tagged ``parameters``, and ``{{ name }}`` in prose.
+    """
+    notebook = jupytext.read(source)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for name, value in parameters.items():
+                cell.source = cell.source.replace(f"{{{{ {name} }}}}", str(value))
+        elif "parameters" in cell.metadata.get("tags", []):
+            lines = [
+                f"{name} = {parameters[name]!r}"
+                for name in _assigned(cell.source)
+                if name in parameters
+            ]
+            cell.source = "\n".join(lines)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata.pop("jupytext", None)
+    return notebook
+
+
+def _assigned(source: str) -> list[str]:
+    return [line.split("=")[0].strip() for line in source.splitlines() if "=" in line]
+
+
+def execute(source: Path, target: Path, parameters: dict[str, object]) -> None:
+    """Write the clean notebook and its executed copy beside each other.
+
+    ``target`` appears only when every cell has run; a failure leaves the last good one in place.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    clean = target.with_suffix(".clean.ipynb")
+    nbformat.write(clean_notebook(source, parameters), clean)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    # Kernels on TCP ports collide when several start at once; sockets in folders do not.
+    sockets = Path(tempfile.mkdtemp(prefix="fgsm-"))
+    config = Config({"KernelManager": {"transport": "ipc", "ip": str(sockets / "kernel")}})
+    try:
+        papermill.execute_notebook(
+            str(clean),
+            str(unfinished),
+            cwd=str(target.parent),
+            kernel_name="python3",
+            progress_bar=False,
+            execution_timeout=TIMEOUT_SECONDS,
+            config=config,
+        )
+        unfinished.replace(target)
+    except papermill.PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{source.name} (page {target.stem}) failed in cell {error.cell_index + 1}, "
+            f"{_first_line(error.source)!r}: {error.ename}: {error.evalue}"
+        ) from None
+    except Exception as error:  # a kernel that dies or hangs
+        raise NotebookFailed(f"{source.name} (page {target.stem}): {error}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _first_line(source: str) -> str:
+    return next((line for line in source.splitlines() if line.strip()), "")
+
+
+def _parsed(pairs: tuple[str, ...]) -> dict[str, object]:
+    parameters = dict(pair.split("=", 1) for pair in pairs)
+    return {name: int(value) if value.isdigit() else value for name, value in parameters.items()}
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+def main(source: Path, target: Path, parameters: tuple[str, ...]) -> None:
+    """Execute the notebook SOURCE (py:percent) into TARGET (.ipynb)."""
+    try:
+        execute(source, target, _parsed(parameters))
+    except NotebookFailed as error:
+        click.echo(f"fgsm: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Renders the figures and tables of ``fgsm_lib.display`` as Sphinx nodes.
+
+MyST-NB finds this through the entry point in pyproject.toml.
+"""
+
+import hashlib
+from typing import ClassVar
+
+from docutils import nodes
+
+from fgsm_lib.display import FIGURE_MIME, TABLE_MIME
+
+
+class Renderer:
+    """A MyST-NB MimeRenderPlugin for the two representations of ``fgsm_lib.display``."""
+
+    mime_priority_overrides: ClassVar = [("*", FIGURE_MIME, 1), ("*", TABLE_MIME, 1)]
+
+    @staticmethod
+    def handle_mime(renderer, data, inline: bool) -> list[nodes.Element] | None:
+        if data.mime_type == FIGURE_MIME:
+            return [_figure(renderer, data)]
+        if data.mime_type == TABLE_MIME:
+            return [_table(renderer, data)]
+        return None
+
+
+def _figure(renderer, data) -> nodes.figure:
+    """One numbered figure that holds a light and a dark image; the style sheet shows one."""
+    content = data.content
+    figure = nodes.figure(classes=["themed"])
+    for theme in ("light", "dark"):
+        svg = content[theme].encode()
+        name = f"{content['name']}-{theme}-{hashlib.sha256(svg).hexdigest()[:12]}.svg"
+        uri = renderer.write_file([name], svg, overwrite=False, exists_ok=True)
+        figure += nodes.image(uri=uri, alt=content["alt"], classes=[f"on-{theme}"], loading="lazy")
+    caption = nodes.caption()
+    caption += _markdown(renderer, content["caption"], data.line)
+    figure += caption
+    return _labeled(renderer, figure, content["name"])
+
+
+def _table(renderer, data) -> nodes.table:
+    """A numbered table. Cells are text nodes, so no cell can bring markup into the page."""
+    content = data.content
+    table = nodes.table(classes=["results"])
+    title = nodes.title()
+    title += _markdown(renderer, content["caption"], data.line)
+    group = nodes.tgroup(cols=len(content["columns"]))
+    group += [nodes.colspec(colwidth=1) for _ in content["columns"]]
+    head, body = nodes.thead(), nodes.tbody()
+    head += _row(content["columns"])
+    body += [_row(row) for row in content["rows"]]
+    group += [head, body]
+    table += [title, group]
+    return _labeled(renderer, table, content["name"])
+
+
+def _row(cells: list[str]) -> nodes.row:
+    row = nodes.row()
+    for cell in cells:
+        entry = nodes.entry()
+        entry += nodes.paragraph(text=cell)
+        row += entry
+    return row
+
+
+def _markdown(renderer, text: str, line: int | None) -> list[nodes.Node]:
+    """Inline Markdown of a caption, with the roles and math of the page."""
+    holder = nodes.Element()
+    with renderer.renderer.current_node_context(holder):
+        renderer.renderer.nested_render_text(text, line or 0, inline=True)
+    return holder.children
+
+
+def _labeled(renderer, node: nodes.Element, name: str) -> nodes.Element:
+    """Make ``{numref}`` and ``{ref}`` find the node."""
+    node["names"].append(nodes.fully_normalize_name(name))
+    renderer.renderer.document.note_explicit_target(node, node)
+    return node

@@ -1,0 +1,143 @@
+"""Executed notebooks + prose -> HTML: ``python -m fgsm_lib.site.render --help``.
+
+The book's source is put together in ``_build/<profile>/source``, rendered beside it, and only a
+render without a single warning takes the place of ``_build/html``.
+"""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import nbformat
+import yaml
+
+from fgsm_lib.display import FIGURE_MIME, TABLE_MIME
+from fgsm_lib.profiles import build_folder, load_profile
+from fgsm_lib.site import MARKER
+
+
+def render(project: Path, profile_name: str, pages: list[str], title: str) -> Path:
+    """Render the book of one profile; returns the path of its index page.
+
+    Raises RenderFailed with the warnings of Sphinx. ``_build/html`` is then as it was.
+    """
+    folder = build_folder() / profile_name
+    source = _stage(project, folder, pages, title)
+    output = folder / "render"
+    shutil.rmtree(output, ignore_errors=True)
+    # Always from nothing: an incremental build keeps deleted pages and misses changed styles.
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command = [str(jupyter_book), "build", str(source), "--path-output", str(output)]
+    command += ["-W", "-n", "--keep-going", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RenderFailed(_complaints(done.stdout + done.stderr))
+    fresh = output / "_build" / "html"
+    (fresh / MARKER).write_text(json.dumps({"profile": profile_name, "pages": pages}) + "\n")
+    html = build_folder() / "html"
+    old = build_folder() / ".html.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if html.exists():
+        html.rename(old)
+    fresh.rename(html)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(output, ignore_errors=True)
+    return html / "index.html"
+
+
+class RenderFailed(Exception):
+    """Sphinx warned or failed; the message holds what it said."""
+
+
+def _complaints(log: str) -> str:
+    lines = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
+    return "\n".join(lines or log.splitlines()[-30:])
+
+
+def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
+    """Put the source of the book together: configuration, prose, executed notebooks."""
+    source = folder / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    shutil.copy(project / "_config.yml", source)
+    shutil.copytree(project / "book", source / "book")
+    _copy_mathjax(source / "book" / "_static" / "mathjax")
+    toc = with_cases(yaml.safe_load((project / "_toc.yml").read_text(encoding="utf-8")), pages)
+    (source / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
+    downloads = source / "downloads"
+    downloads.mkdir()
+    for page in pages:
+        executed = nbformat.read(folder / "pages" / f"{page}.ipynb", as_version=4)
+        shutil.copy(folder / "pages" / f"{page}.clean.ipynb", downloads / f"{page}.ipynb")
+        nbformat.write(for_jupyter(executed), downloads / f"{page}-executed.ipynb")
+        nbformat.write(with_provenance(executed, page, title), source / f"{page}.ipynb")
+    return source
+
+
+def with_cases(toc: dict, pages: list[str]) -> dict:
+    """The table of contents with the case studies of this build in place of those listed."""
+    cases = [{"file": page} for page in pages if page.startswith("case-")]
+    entries = []
+    for entry in toc["chapters"]:
+        if not entry["file"].startswith("case-"):
+            entries.append(entry)
+        elif cases:
+            entries += cases
+            cases = []
+    return {**toc, "chapters": entries}
+
+
+def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The executed notebook without the site's own representations, which Jupyter cannot show."""
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for mime in (FIGURE_MIME, TABLE_MIME):
+                output.get("data", {}).pop(mime, None)
+    return notebook
+
+
+def with_provenance(
+    notebook: nbformat.NotebookNode, page: str, title: str
+) -> nbformat.NotebookNode:
+    """A line under the page's title: what built it, and its notebook to download."""
+    line = (
+        f"```{{div}} provenance\nBuilt with {title}. Notebook: "
+        f"{{download}}`to run <downloads/{page}.ipynb>` · "
+        f"{{download}}`as executed <downloads/{page}-executed.ipynb>` · "
+        "[about this build](about.ipynb)\n```"
+    )
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line))
+    return notebook
+
+
+def _copy_mathjax(target: Path) -> None:
+    """MathJax comes with a Python package, so that equations need no other origin."""
+    package = importlib.util.find_spec("sphinx-mathjax-offline")
+    mathjax = Path(package.submodule_search_locations[0]) / "static" / "mathjax"
+    fonts = Path("output", "chtml", "fonts", "woff-v2")
+    shutil.copytree(mathjax / fonts, target / fonts)
+    shutil.copy(mathjax / "tex-chtml-full.js", target)
+
+
+@click.command()
+@click.argument("pages", nargs=-1, required=True)
+@click.option("--profile", required=True, help="Name or path of the profile.")
+@click.option("--project", type=click.Path(path_type=Path), default=Path(), show_default="here")
+def main(pages: tuple[str, ...], profile: str, project: Path) -> None:
+    """Render the executed PAGES and the prose into _build/html."""
+    loaded = load_profile(profile)
+    try:
+        title = f"profile **{loaded.name}** ({loaded.title}, {loaded.arch})"
+        render(project.absolute(), loaded.name, list(pages), title)
+    except RenderFailed as error:
+        click.echo(f"fgsm: Sphinx found faults in the book:\n{error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

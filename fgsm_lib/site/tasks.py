@@ -1,0 +1,183 @@
+"""What depends on what: the tasks of a build, run by doit.
+
+Only what changed is redone: prose re-renders, a notebook re-executes that notebook, the library
+re-executes what imports it, and the sweep runs again only for other images, weights, epsilons or
+code that its numbers depend on.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from doit.cmd_base import ModuleTaskLoader
+from doit.doit_cmd import DoitMain
+from doit.reporter import ConsoleReporter
+from doit.tools import config_changed
+
+from fgsm_lib.profiles import Profile, build_folder, data_folder
+from fgsm_lib.site import MARKER
+
+LIBRARY = Path(__file__).parents[1]
+# What the numbers of a sweep depend on.
+SWEEP_MODULES = ("_torchvision", "datasets", "classifiers", "attacks", "sweep", "calibrate")
+# Page -> notebook. The case studies share one and come from the profile.
+PAGES = {
+    "index": "index.py",
+    "method": "method.py",
+    "data-and-model": "data_and_model.py",
+    "hypothesis": "hypothesis.py",
+    "about": "about.py",
+}
+CASE_NOTEBOOK = "case_study.py"
+
+
+class Reporter(ConsoleReporter):
+    """One line for each task that has something to do, with the word that says what."""
+
+    def execute_task(self, task) -> None:
+        if task.actions and task.verbosity != 0:
+            self.write(f"· {task.title()}\n")
+
+    def skip_uptodate(self, task) -> None:
+        pass
+
+    def skip_ignore(self, task) -> None:
+        pass
+
+    def add_failure(self, task, fail_info) -> None:
+        pass  # the failed command has said what was wrong
+
+    def complete_run(self) -> None:
+        pass
+
+
+def run(
+    project: Path, profile: Profile, argument: str, samples: list[int], names: dict[int, str]
+) -> bool:
+    """Bring the site of a profile up to date; True if that worked.
+
+    ``argument`` is what the notebooks call the profile (its name, or the path of its file);
+    ``names`` has the class name of each sample that gets a case study.
+    """
+    folder = build_folder() / profile.name
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = Tasks(project, profile, argument, samples, names)
+    options = {
+        "dep_file": str(folder / ".doit.db"),
+        "backend": "sqlite3",
+        "num_process": max(1, min(4, _cores())),
+        "par_type": "thread",
+        "reporter": Reporter,
+        "verbosity": 2,
+    }
+    creators = {
+        "task_sweep": tasks.sweep,
+        "task_page": tasks.pages,
+        "task_site": tasks.site,
+        "DOIT_CONFIG": options,
+    }
+    return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+class Tasks:
+    """The task creators that doit calls, for one profile."""
+
+    def __init__(
+        self,
+        project: Path,
+        profile: Profile,
+        argument: str,
+        samples: list[int],
+        names: dict[int, str],
+    ):
+        self.project = project
+        self.profile = profile
+        self.argument = argument
+        self.folder = build_folder() / profile.name
+        self.notebooks = {
+            name: (notebook, {"profile": argument}) for name, notebook in PAGES.items()
+        }
+        for sample in dict.fromkeys([*profile.cases, *samples]):
+            parameters = {"profile": argument, "sample": sample, "class_name": names[sample]}
+            self.notebooks[f"case-{sample}"] = (CASE_NOTEBOOK, parameters)
+
+    @property
+    def tables(self) -> list[Path]:
+        return [self.folder / "sweep.parquet", self.folder / "control.parquet"]
+
+    def sweep(self) -> dict:
+        data = data_folder(self.profile)
+        inputs = [data / "dev_dataset.csv", data / "categories.csv"]
+        inputs += sorted((data / "images").glob("*.png"))
+        inputs += [LIBRARY / f"{module}.py" for module in SWEEP_MODULES]
+        inputs += [self.profile.weights] if self.profile.weights else []
+        grids = [self.profile.sweep_epsilon_255, self.profile.control_epsilon_255]
+        choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
+        return {
+            "actions": [self._command("fgsm_lib.cli", "sweep", "--profile", self.argument)],
+            "file_dep": inputs,
+            "uptodate": [config_changed(json.dumps([*choice, str(data)]))],
+            "targets": self.tables,
+            "title": lambda task: "sweep",
+        }
+
+    def pages(self) -> Iterator[dict]:
+        library = [path for path in LIBRARY.glob("**/*.py") if "site" not in path.parts]
+        library += LIBRARY.glob("published/*.csv")
+        for name, (notebook, parameters) in self.notebooks.items():
+            source = self.project / "notebooks" / notebook
+            target = self.folder / "pages" / f"{name}.ipynb"
+            pairs = [f"{key}={value}" for key, value in parameters.items()]
+            yield {
+                "name": name,
+                "actions": [
+                    self._command("fgsm_lib.site.execute", str(source), str(target), *pairs)
+                ],
+                "file_dep": [source, LIBRARY / "site" / "execute.py", *library, *self.tables],
+                "uptodate": [config_changed(json.dumps([parameters, str(self.profile)]))],
+                "targets": [target, target.with_suffix(".clean.ipynb")],
+                "title": lambda task: f"notebook {task.name.removeprefix('page:')}",
+            }
+
+    def site(self) -> dict:
+        inputs = [path for path in (self.project / "book").rglob("*") if path.is_file()]
+        inputs += [self.project / "_config.yml", self.project / "_toc.yml"]
+        inputs += list((LIBRARY / "site").glob("*.py"))
+        names = self._page_order()
+        inputs += [self.folder / "pages" / f"{name}.ipynb" for name in names]
+        command = self._command(
+            "fgsm_lib.site.render",
+            "--profile",
+            self.argument,
+            "--project",
+            str(self.project),
+            *names,
+        )
+        return {
+            "actions": [command],
+            "file_dep": inputs,
+            "uptodate": [config_changed(json.dumps(names)), lambda: self._shown() == names],
+            "targets": [build_folder() / "html" / "index.html"],
+            "title": lambda task: "pages",
+        }
+
+    def _page_order(self) -> list[str]:
+        return list(self.notebooks)
+
+    def _shown(self) -> list[str] | None:
+        """The pages of the site in ``_build/html``, if it is this profile's."""
+        try:
+            marker = json.loads((build_folder() / "html" / MARKER).read_text())
+        except (OSError, ValueError):
+            return None
+        return marker["pages"] if marker["profile"] == self.profile.name else None
+
+    @staticmethod
+    def _command(module: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", module, *arguments]

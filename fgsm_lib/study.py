@@ -1,0 +1,70 @@
+"""A study: one profile, opened. What every notebook starts from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from fgsm_lib.classifiers import Classifier, load_classifier
+from fgsm_lib.datasets import PhotoDataset, read_class_names
+from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile
+from fgsm_lib.sweep import SweepSettings, provenance, read_fingerprint, write_sweep
+
+
+@dataclass
+class Study:
+    """Images, classifier and results of one profile; tables are computed where they are missing."""
+
+    profile: Profile
+    dataset: PhotoDataset
+    classifier: Classifier
+    folder: Path
+
+    @property
+    def sweep_settings(self) -> SweepSettings:
+        return SweepSettings(
+            self.profile.sweep_epsilon_255, self.profile.objective, self.profile.clip
+        )
+
+    @property
+    def control_settings(self) -> SweepSettings:
+        return SweepSettings(
+            self.profile.control_epsilon_255,
+            self.profile.objective,
+            self.profile.clip,
+            direction="random",
+        )
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The sweep over all images: one row per sample and epsilon (see ``sweep.SCHEMA``)."""
+        return self._table("sweep", self.sweep_settings)
+
+    @cached_property
+    def control(self) -> pd.DataFrame:
+        """The same with random signs in place of the gradient's, at fewer epsilons."""
+        return self._table("control", self.control_settings)
+
+    def _table(self, name: str, settings: SweepSettings) -> pd.DataFrame:
+        path = self.folder / f"{name}.parquet"
+        expected = provenance(self.dataset, self.classifier, settings)["fingerprint"]
+        if read_fingerprint(path) != expected:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_sweep(self.dataset, self.classifier, settings, path)
+        return pd.read_parquet(path)
+
+
+def open_study(profile: str | Profile = DEMO) -> Study:
+    """Open a profile by name (or by the path of its TOML file).
+
+    Raises InputError where its data or weights are missing or damaged.
+    """
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    folder = data_folder(profile)
+    classifier = load_classifier(
+        profile.arch, read_class_names(folder), profile.weights, profile.weights_sha256
+    )
+    dataset = PhotoDataset(folder, classifier.to_pixels)
+    return Study(profile, dataset, classifier, build_folder() / profile.name)

@@ -1,0 +1,274 @@
+"""The epsilon-sweep: attack every image of a set at every epsilon, into one tidy table.
+
+x̃(ε) = clip(x + ε · sign g), and g does not depend on ε. So a sweep over E values costs one
+backward pass and E forward passes per image, and the pass at ε = 0 is the gradient's own.
+
+The work is cut into shards of a few images, each written to a file of its own as soon as it is
+done: a sweep that was interrupted goes on where it stopped and ends with the same table.
+"""
+
+import ast
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tqdm.auto import tqdm
+
+from fgsm_lib import attacks, classifiers, datasets
+from fgsm_lib.calibrate import Setting, calibrated
+from fgsm_lib.classifiers import Classifier
+from fgsm_lib.datasets import PhotoDataset
+from fgsm_lib.errors import InputError
+
+SHARD_IMAGES = 32
+
+SCHEMA = pa.schema(
+    [
+        pa.field("sample", pa.int32(), metadata={"is": "row of the data set, from 0"}),
+        pa.field("label", pa.int16(), metadata={"is": "true class, from 0"}),
+        pa.field("epsilon_255", pa.float64(), metadata={"is": "epsilon in units of 1/255"}),
+        pa.field("predicted_class", pa.int16(), metadata={"is": "most probable class, from 0"}),
+        pa.field("confidence", pa.float32(), metadata={"is": "largest softmax probability"}),
+        pa.field("confidence_true", pa.float32(), metadata={"is": "probability of the label"}),
+        pa.field("correct", pa.bool_(), metadata={"is": "predicted_class equals label"}),
+        pa.field("correct_top5", pa.bool_(), metadata={"is": "label among the top-5 classes"}),
+        pa.field("top5_classes", pa.list_(pa.int16()), metadata={"is": "most probable first"}),
+        pa.field("top5_confidences", pa.list_(pa.float32()), metadata={"is": "of those classes"}),
+        pa.field("zero_gradients", pa.int32(), metadata={"is": "pixel values whose sign is 0"}),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What is swept. ``direction`` "random" replaces the gradient's sign by a seeded coin."""
+
+    epsilon_255: tuple[float, ...]
+    objective: str = "cross_entropy"
+    clip: attacks.Clip = "valid"
+    direction: Literal["gradient", "random"] = "gradient"
+
+    def __post_init__(self) -> None:
+        for value in self.epsilon_255:
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                raise InputError(f"epsilon_255 is {value!r}; expected numbers of at least 0.")
+        if self.objective not in attacks.OBJECTIVES:
+            raise InputError(
+                f"objective is {self.objective!r}; expected {' or '.join(attacks.OBJECTIVES)}."
+            )
+        if self.clip not in ("valid", "image"):
+            raise InputError(f"clip is {self.clip!r}; expected 'valid' or 'image'.")
+
+
+def write_sweep(
+    dataset: PhotoDataset, classifier: Classifier, settings: SweepSettings, path: Path
+) -> None:
+    """Sweep the whole set and write the table to ``path``, with its provenance beside it.
+
+    Shards that an earlier, interrupted call left behind are taken over if they were computed
+    from the same data, weights, settings and code. The table appears only when it is complete.
+    """
+    origin = provenance(dataset, classifier, settings)
+    setting = calibrated(classifier, path.with_name("calibration.json"))
+    torch.set_num_threads(setting.threads)
+    print(
+        f"{classifier.name} on {classifier.device}: threads {setting.threads}, batches of "
+        f"{setting.batch} ({setting.milliseconds:.1f} ms per image and forward pass)",
+        flush=True,
+    )
+    shards = path.parent / "shards" / origin["fingerprint"][:16]
+    shards.mkdir(parents=True, exist_ok=True)
+    starts = range(0, len(dataset), SHARD_IMAGES)
+    files = [shards / f"{start:07d}.parquet" for start in starts]
+    began = time.perf_counter()
+    with tqdm(total=len(dataset), desc=f"{settings.direction} signs", unit="image") as progress:
+        for start, file in zip(starts, files, strict=True):
+            samples = range(start, min(start + SHARD_IMAGES, len(dataset)))
+            if not file.exists():
+                table = sweep_samples(dataset, classifier, settings, samples, setting.batch)
+                _write_table(table, file)
+            progress.update(len(samples))
+    # The table is the sign that all is there, so its provenance is written first.
+    described = origin | _circumstances(setting, time.perf_counter() - began)
+    path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
+    _write_tables(files, path, origin)
+    for file in files:
+        file.unlink()
+    shards.rmdir()
+
+
+def sweep_samples(
+    dataset: PhotoDataset,
+    classifier: Classifier,
+    settings: SweepSettings,
+    samples: Sequence[int],
+    batch: int = 4,
+) -> pa.Table:
+    """The rows of some samples: one per sample and epsilon, in the columns of ``SCHEMA``."""
+    batches = []
+    for start in range(0, len(samples), batch):
+        chosen = samples[start : start + batch]
+        pixels, labels = zip(*(dataset[sample] for sample in chosen), strict=True)
+        images = torch.stack(pixels).to(classifier.device, memory_format=torch.channels_last)
+        labels = torch.tensor(labels, device=classifier.device)
+        batches.append(_sweep_batch(classifier, settings, list(chosen), images, labels))
+    return pa.concat_tables(batches)
+
+
+def _sweep_batch(
+    classifier: Classifier,
+    settings: SweepSettings,
+    samples: list[int],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+) -> pa.Table:
+    if settings.direction == "gradient":
+        gradient, clean_logits = attacks.input_gradient(
+            classifier, images, labels, settings.objective
+        )
+        direction = gradient.sign()
+    else:
+        clean_logits = None
+        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
+        direction = torch.stack(signs).contiguous(memory_format=torch.channels_last)
+    bounds = attacks.clip_bounds(images, classifier, settings.clip)
+    zero_gradients = (direction == 0).sum(dim=(1, 2, 3)).cpu().numpy()
+
+    columns = []
+    for epsilon_255 in settings.epsilon_255:
+        if epsilon_255 == 0 and clean_logits is not None:
+            logits = clean_logits
+        else:
+            with torch.inference_mode():
+                logits = classifier(attacks.perturb(images, direction, epsilon_255 / 255, bounds))
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                f"the classifier {classifier.name} returned NaN or infinite logits for one of the "
+                f"samples {samples} at epsilon {epsilon_255}/255; expected finite numbers."
+            )
+        columns.append(_outcome(logits, labels))
+    return _tidy(samples, labels.cpu().numpy(), settings.epsilon_255, columns, zero_gradients)
+
+
+def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndarray]:
+    """What the classifier says about a batch: one entry per column, one row per image."""
+    probabilities = logits.softmax(dim=1)
+    confidences, classes = probabilities.topk(min(5, logits.shape[1]))
+    outcome = {
+        "predicted_class": classes[:, 0],
+        "confidence": confidences[:, 0],
+        "confidence_true": probabilities.gather(1, labels[:, None])[:, 0],
+        "correct": classes[:, 0] == labels,
+        "correct_top5": (classes == labels[:, None]).any(dim=1),
+        "top5_classes": classes,
+        "top5_confidences": confidences,
+    }
+    return {name: values.cpu().numpy() for name, values in outcome.items()}
+
+
+def _tidy(
+    samples: list[int],
+    labels: np.ndarray,
+    epsilon_255: Sequence[float],
+    columns: list[dict[str, np.ndarray]],
+    zero_gradients: np.ndarray,
+) -> pa.Table:
+    """Per-epsilon columns -> rows ordered by sample, then by epsilon."""
+    count = len(epsilon_255)
+    table = {
+        "sample": np.repeat(samples, count),
+        "label": np.repeat(labels, count),
+        "epsilon_255": np.tile(np.asarray(epsilon_255, dtype=float), len(samples)),
+        "zero_gradients": np.repeat(zero_gradients, count),
+    }
+    for name in columns[0]:
+        # (epsilon, image, ...) -> (image, epsilon, ...) -> one row each
+        stacked = np.stack([column[name] for column in columns]).swapaxes(0, 1)
+        table[name] = list(stacked.reshape(-1, *stacked.shape[2:]))
+    return pa.table({field.name: table[field.name] for field in SCHEMA}, schema=SCHEMA)
+
+
+def provenance(
+    dataset: PhotoDataset, classifier: Classifier, settings: SweepSettings
+) -> dict[str, object]:
+    """Everything a sweep's numbers depend on, and a fingerprint of the whole."""
+    origin = {
+        "settings": asdict(settings),
+        "images": len(dataset),
+        "data_sha256": dataset.sha256(),
+        "classifier": classifier.name,
+        "preprocessing": repr(classifier.preprocessing),
+        "weights_sha256": classifier.sha256,
+        "code_sha256": code_sha256(),
+    }
+    text = json.dumps(origin, sort_keys=True)
+    return {"fingerprint": hashlib.sha256(text.encode()).hexdigest(), **origin}
+
+
+def code_sha256() -> str:
+    """A fingerprint of the code that decides a sweep's numbers; comments do not count."""
+    digest = hashlib.sha256()
+    for path in (datasets.__file__, classifiers.__file__, attacks.__file__, __file__):
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+def _circumstances(setting: Setting, seconds: float) -> dict[str, object]:
+    """What a sweep's numbers should not depend on, for the record."""
+    return {
+        "calibration": asdict(setting),
+        "seconds": round(seconds, 1),
+        "device": str(
+            torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+        ),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+        },
+    }
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary)
+    temporary.replace(path)
+
+
+def _write_tables(files: Sequence[Path], path: Path, origin: dict[str, object]) -> None:
+    """Concatenate shards, one in memory at a time; the fingerprint travels inside the file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    schema = SCHEMA.with_metadata({"fingerprint": origin["fingerprint"]})
+    with pq.ParquetWriter(temporary, schema) as writer:
+        for file in files:
+            writer.write_table(pq.read_table(file).cast(schema))
+    temporary.replace(path)
+
+
+def read_fingerprint(path: Path) -> str | None:
+    """The fingerprint of a finished sweep table; None where there is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    fingerprint = metadata.get(b"fingerprint")
+    return fingerprint.decode() if fingerprint else None

@@ -1,0 +1,92 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sample {{ sample }}: {{ class_name }}
+
+# %% tags=["parameters", "remove-cell"]
+profile = "demo"
+sample = 766
+
+# %% tags=["hide-input"]
+from fgsm_lib import figures, wording
+from fgsm_lib.cases import open_case
+from fgsm_lib.display import credit, escape, say, show
+from fgsm_lib.study import open_study
+
+study = open_study(profile)
+case = open_case(study, sample)
+
+# %% [markdown]
+# ## The attack at ε = 6/255
+
+# %% tags=["remove-input"]
+say(
+    f"Sample {sample} is labeled *{escape(case.photo.class_name)}*. {wording.case_start(case)} "
+    f"{credit(case.photo)}"
+)
+
+# %% tags=["hide-input"]
+show(
+    figures.triple,
+    case,
+    6,
+    name=f"fig-triple-{sample}",
+    caption="The image, the sign of the gradient (gray: zero, a channel at full strength: +1), "
+    "and the image after a step of 6/255 along it.",
+)
+
+# %% tags=["hide-input"]
+show(
+    figures.series,
+    case,
+    [0, 4, 8, 12, 16],
+    name=f"fig-series-{sample}",
+    caption="The attack at growing ε, with predicted class and confidence. Last: random signs of "
+    "the largest size, the control.",
+)
+
+# %% [markdown]
+# ## Confidence over ε
+
+# %% tags=["hide-input"]
+show(
+    figures.case_curve,
+    case,
+    name=f"fig-curve-{sample}",
+    caption="Confidence of the predicted class over ε; the new class is named where it changes. "
+    "The axis is linear up to 1/255 and logarithmic beyond."
+    + (
+        " Dashed: the published run on the same photograph (GoogLeNet, true-logit objective)."
+        if case.published is not None
+        else ""
+    ),
+)
+
+# %% tags=["remove-input"]
+say(wording.case_reading(case))
+if case.published is not None:
+    say(wording.published_reading(case))
+
+# %% [markdown]
+# ## The five most probable classes
+
+# %% tags=["hide-input"]
+telling = wording.telling_epsilon(case)
+show(
+    figures.top5_bars,
+    case,
+    [0, telling],
+    name=f"fig-top5-{sample}",
+    caption=f"The five most probable classes on the clean image and at ε = {telling:g}/255, "
+    f"{wording.telling_reason(case)}. The true class has the first color.",
+)

@@ -1,0 +1,118 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Data and model
+
+# %% tags=["parameters", "remove-cell"]
+profile = "demo"
+
+# %% tags=["hide-input"]
+from fgsm_lib import analysis, figures, published
+from fgsm_lib.cases import short_name
+from fgsm_lib.display import credit, escape, say, show, show_table
+from fgsm_lib.study import open_study
+
+study = open_study(profile)
+clean = analysis.clean(study.table)
+
+# %% [markdown]
+# ## The images
+
+# %% tags=["remove-input"]
+labels = study.dataset.labels()
+say(
+    f"The profile **{study.profile.name}** attacks {len(study.dataset)} {study.profile.images} "
+    f"({study.profile.title}). {len(set(labels))} of the {len(study.dataset.class_names)} classes "
+    "that the classifier knows occur among them."
+)
+
+# %% tags=["hide-input"]
+chosen = range(0, len(study.dataset), max(1, len(study.dataset) // 12))[:12]
+photos = [study.dataset.photo(sample) for sample in chosen]
+show(
+    figures.contact_sheet,
+    [study.dataset[sample][0] for sample in chosen],
+    [photo.class_name for photo in photos],
+    name="fig-sheet",
+    caption=f"{len(chosen)} images spread evenly over the set, as the classifier receives them, "
+    "with the names of their classes.",
+)
+
+# %% tags=["remove-input"]
+credits = [f"{escape(short_name(p.class_name))}: {credit(p)}" for p in photos if credit(p)]
+if credits:
+    say("```{dropdown} Credits of these photographs\n" + "\n\n".join(credits) + "\n```")
+
+# %% [markdown]
+# Every image goes the same way before anything else happens: its shorter side is resized, the
+# center is cropped, and its bytes become numbers in $[0, 1]$. That is where the attack works.
+# Normalization by channel means and standard deviations is part of the classifier.
+
+# %%
+print(study.classifier.preprocessing)
+
+# %% tags=["hide-input"]
+show(
+    figures.class_counts,
+    labels,
+    len(study.dataset.class_names),
+    name="fig-classes",
+    caption="How the images are distributed over the classes: the number of classes that have "
+    "no image, one image, two, and so on.",
+)
+
+# %% [markdown]
+# ## The classifier
+
+# %% tags=["remove-input"]
+say(
+    f"The classifier is torchvision's architecture `{study.profile.arch}`. On the "
+    f"{len(study.dataset)} clean images it reaches:"
+)
+show_table(
+    analysis.clean_summary(study.table),
+    name="tab-clean",
+    caption=f"The classifier on the {len(study.dataset)} clean images.",
+)
+
+# %% tags=["remove-input"]
+if published.covers_all(study.dataset.photos):
+    theirs = published.clean_predictions()
+    say(
+        f"The published run used GoogLeNet {{cite:p}}`szegedy2015` on the same photographs: top-1 "
+        f"{theirs['correct'].mean():.3f}, top-5 {theirs['correct_top5'].mean():.3f}, mean "
+        f"confidence {theirs['confidence'].mean():.3f}."
+    )
+
+# %% [markdown]
+# *Confidence* is the largest softmax probability, whatever the class; top-5 counts an image as
+# correct if its label is among the five most probable classes.
+#
+# ## Confidence on clean images
+
+# %% tags=["hide-input"]
+show(
+    figures.confidence_histogram,
+    clean,
+    name="fig-confidence",
+    caption="Clean confidence in steps of 5 points, correct and wrong images apart.",
+)
+
+# %% tags=["remove-input"]
+right, wrong = clean[clean["correct"]], clean[~clean["correct"]]
+say(
+    f"Of the {len(right)} correct images, {(right['confidence'] > 0.95).sum()} are classified with "
+    f"more than 95 % confidence; of the {len(wrong)} wrong ones, "
+    f"{(wrong['confidence'] > 0.95).sum()}. Mean confidence is {right['confidence'].mean():.2f} "
+    f"where the class is right and {wrong['confidence'].mean():.2f} where it is wrong."
+)

@@ -1,0 +1,71 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The Fast Gradient Sign Method
+
+# %% tags=["parameters", "remove-cell"]
+profile = "demo"
+
+# %% tags=["remove-cell"]
+from fgsm_lib import analysis, figures, wording
+from fgsm_lib.cases import open_case
+from fgsm_lib.display import credit, say, show
+from fgsm_lib.study import open_study
+
+study = open_study(profile)
+case = open_case(study, study.profile.cases[0])
+
+# %% [markdown]
+# A classifier that is right about a picture can be made wrong by changing every pixel a little,
+# all in one step, in the direction that hurts most. That step is the Fast Gradient Sign Method
+# (FGSM) of {cite:t}`goodfellow2015`. This site explains it, attacks three images closely and a
+# thousand statistically, and shows its work: every figure, table and number on it was computed by
+# the notebooks that you can download from each page.
+
+# %% tags=["remove-input"]
+show(
+    figures.triple,
+    case,
+    6,
+    name="fig-home",
+    caption="One FGSM step on one image. Left: the image and what the classifier sees in it. "
+    f"Middle: the direction of the step. Right: the image after the step. {credit(case.photo)}",
+)
+
+# %% [markdown]
+# ## What this build found
+
+# %% tags=["remove-input"]
+overall = analysis.curve(study.table).set_index("epsilon_255")
+control = analysis.curve(study.control).set_index("epsilon_255")
+verdict = analysis.test_hypothesis(study.table)
+say(
+    f"- On {len(study.dataset)} clean {study.profile.images}, {study.profile.arch} is right about "
+    f"**{overall.loc[0, 'top1']:.1%}**. One step of ε = 1/255 leaves "
+    f"**{overall.loc[1, 'top1']:.1%}**, one of 4/255 leaves **{overall.loc[4, 'top1']:.1%}**. "
+    f"Random signs of 4/255 leave {control.loc[4, 'top1']:.1%}: what counts is the direction, "
+    "not the size.\n"
+    f"- {wording.verdict_sentence(verdict)}\n"
+    f"- One step is no monotone weapon: {wording.bounce_back_sentence(study.table)}"
+)
+
+# %% [markdown]
+# ## Where to go
+#
+# - [The method](method.ipynb): two equations, why one small step is enough, an example worked by
+#   hand, and from which ε people can see it.
+# - [Data and model](data-and-model.ipynb): what is attacked.
+# - The case studies in the menu: three images, from ε = 0 to 20/255.
+# - [The hypothesis](hypothesis.ipynb): are images with a high initial confidence harder to
+#   manipulate?
+# - [About this build](about.ipynb): versions, hashes, times.
