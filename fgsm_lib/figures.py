@@ -29,7 +29,7 @@ _PALETTES = {
 }
 _INKS = {"light": ("#222222", "#D9D9D9"), "dark": ("#E6E6E6", "#4A4A4A")}
 MARKERS = ["o", "s", "^", "D", "v", "P"]
-WIDTH = 6.6  # inches: with 12 point type, still legible on a phone
+WIDTH = 6.0  # inches: with 11 point type, still legible on a phone
 
 
 @contextmanager
@@ -44,16 +44,16 @@ def style(theme: str):
         "axes.prop_cycle": cycler(color=_PALETTES[theme]),
         "axes.spines.right": False,
         "axes.spines.top": False,
-        "axes.titlesize": 12,
+        "axes.titlesize": 11,
         "figure.constrained_layout.use": True,
         "figure.facecolor": "none",
-        "font.size": 12,
+        "font.size": 11,
         "grid.color": line,
         "grid.linewidth": 0.7,
         "image.composite_image": False,
         "image.interpolation": "none",  # pixel-true: the file holds the image's own pixels
         "legend.frameon": False,
-        "legend.fontsize": 11,
+        "legend.fontsize": 10,
         "lines.linewidth": 1.8,
         "lines.markersize": 4.5,
         "savefig.facecolor": "none",
@@ -80,7 +80,7 @@ def images(
         axis.axis("off")
     for axis, tensor, title in zip(axes.flat, tensors, titles, strict=False):
         axis.imshow(_pixels(tensor))
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=10)
     return figure, alt
 
 
@@ -139,7 +139,7 @@ def series(case: Case, epsilon_255: Sequence[float]) -> Drawing:
 def _epsilon_axis(axis: Axes, largest: float) -> None:
     """ε in 1/255: linear up to 1, where the fine steps are, logarithmic beyond."""
     axis.set_xscale("symlog", linthresh=1, linscale=0.6)
-    ticks = [0, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    ticks = [0, 1, 2, 5, 10, 20, 50, 100]
     ticks = [tick for tick in ticks if tick <= largest * 1.05]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.xaxis.set_minor_locator(mpl.ticker.NullLocator())
@@ -150,7 +150,7 @@ def _epsilon_axis(axis: Axes, largest: float) -> None:
 def case_curve(case: Case) -> Drawing:
     """Confidence over epsilon: filled markers where correct, and the false classes by name."""
     table = case.table
-    figure, axis = plt.subplots(figsize=(WIDTH, 4.3))
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.8))
     x, y, right = (table[c].to_numpy() for c in ("epsilon_255", "confidence", "correct"))
     if case.published is not None:
         axis.plot(
@@ -172,27 +172,22 @@ def case_curve(case: Case) -> Drawing:
     axis.plot(x, y, color="C0", label="FGSM: class correct")
     axis.plot(x[right], y[right], "o", color="C0")
     axis.plot(x[~right], y[~right], "X", color="C1", markersize=7, label="FGSM: class wrong")
-    _name_changes(axis, case)
-    axis.set_ylim(-0.03, 1.08)
+    axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel("confidence")
     _epsilon_axis(axis, x.max())
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    _name_changes(axis, case)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure, _case_curve_alt(case)
 
 
 def _name_changes(axis: Axes, case: Case) -> None:
-    """Write the predicted class above the curve wherever it changes."""
-    for place, segment in enumerate(segments(case.table)[1:9]):
-        row = case.row(segment.first_epsilon_255)
-        axis.annotate(
-            _wrapped(case.class_name(segment.predicted_class)),
-            (segment.first_epsilon_255, row["confidence"]),
-            xytext=(0, 14 + 14 * (place % 4)),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9.5,
-            arrowprops={"arrowstyle": "-", "color": "C5", "linewidth": 0.6, "shrinkB": 4},
+    """Name the predicted class above the plot, wherever it changes."""
+    place = axis.get_xaxis_transform()  # x in epsilon, y in heights of the plot
+    for run in segments(case.table):
+        epsilon, name = run.first_epsilon_255, _wrapped(case.class_name(run.predicted_class))
+        axis.axvline(epsilon, color="C5", linewidth=0.6, alpha=0.5)
+        axis.text(
+            epsilon, 1.02, name, transform=place, rotation=40, fontsize=9, rotation_mode="anchor"
         )
 
 
@@ -227,7 +222,7 @@ def top5_bars(case: Case, epsilon_255: Sequence[float]) -> Drawing:
         axis.invert_yaxis()
         axis.grid(False)
         axis.set_xlim(0, 1.12)
-        axis.set_title(f"ε = {epsilon:g}/255", loc="left", fontsize=11)
+        axis.set_title(f"ε = {epsilon:g}/255", loc="left")
         for place, value in zip(places, values, strict=True):
             axis.text(value + 0.01, place, f"{value:.1%}", va="center", fontsize=10)
         said.append(
@@ -257,8 +252,7 @@ def rates(
     _style_keys(axis, control is not None, published is not None)
     axis.set_ylim(-0.03, 1.05)
     _epsilon_axis(axis, curve["epsilon_255"].max())
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure, f"{what} over epsilon. " + " ".join(
         _trend(curve, column, label) for column, label in names.items()
     )
@@ -271,31 +265,41 @@ def bins(
     control: dict[str, pd.DataFrame] | None = None,
     published: dict[str, pd.DataFrame] | None = None,
 ) -> Drawing:
-    """One quantity over epsilon, one curve per confidence bin; empty bins are left out."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
+    """One quantity over epsilon: one panel per confidence bin, and one with all of them."""
     drawn = {name: curve for name, curve in curves.items() if len(curve)}
-    for place, (name, curve) in enumerate(drawn.items()):
-        color = f"C{place % 6}"
-        count = int(curve["n"].iloc[0])
-        _band(axis, curve, column, color, MARKERS[place % 6], f"{name} (n = {count})")
+    rows = -(-(len(curves) + 1) // 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(WIDTH, 2.35 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    together = axes.flat[len(curves)]
+    for place, (axis, (name, curve)) in enumerate(zip(axes.flat, curves.items(), strict=False)):
+        if name not in drawn:
+            axis.set_title(f"{name}: no image")
+            continue
+        axis.set_title(f"{name}, n = {int(curve['n'].iloc[0])}")
+        color, marker = f"C{place % 6}", MARKERS[place % 6]
+        _band(axis, curve, column, color, marker)
+        together.plot(curve["epsilon_255"], curve[column], marker=marker, color=color)
         for others, line in ((control, ":"), (published, "--")):
             if others and name in others:
                 other = others[name]
-                axis.plot(other["epsilon_255"], other[column], line, color=color, linewidth=1.1)
-    _style_keys(axis, bool(control), bool(published))
-    axis.set_ylim(-0.03, 1.05)
-    axis.set_ylabel(label)
-    if drawn:
-        _epsilon_axis(axis, max(curve["epsilon_255"].max() for curve in drawn.values()))
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+                axis.plot(other["epsilon_255"], other[column], line, color=color, linewidth=1.2)
+    together.set_title("all bins")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(label)
+    for axis in axes.flat:
+        _epsilon_axis(axis, max((c["epsilon_255"].max() for c in drawn.values()), default=1))
+        axis.label_outer()
+    together.set_ylim(-0.03, 1.05)
+    _style_keys(together, bool(control), bool(published))
+    figure.legend(loc="outside lower center", ncols=3)
     return figure, f"{label} over epsilon by clean confidence. " + " ".join(
         _trend(curve, column, name) for name, curve in drawn.items()
     )
 
 
 def _band(
-    axis: Axes, curve: pd.DataFrame, column: str, color: str, marker: str, label: str
+    axis: Axes, curve: pd.DataFrame, column: str, color: str, marker: str, label: str | None = None
 ) -> None:
     x = curve["epsilon_255"]
     axis.fill_between(
@@ -305,11 +309,12 @@ def _band(
 
 
 def _style_keys(axis: Axes, control: bool, published: bool) -> None:
-    """Legend entries for the two line styles that every color shares."""
+    """Legend entries for the line styles that every color shares."""
+    axis.plot([], [], "-", color="C5", label="FGSM")
     if control:
-        axis.plot([], [], ":", color="C5", label="dotted: random signs (control)")
+        axis.plot([], [], ":", color="C5", label="random signs (control)")
     if published:
-        axis.plot([], [], "--", color="C5", linewidth=1.1, label="dashed: published (GoogLeNet)")
+        axis.plot([], [], "--", color="C5", linewidth=1.2, label="published (GoogLeNet)")
 
 
 def _trend(curve: pd.DataFrame, column: str, label: str) -> str:

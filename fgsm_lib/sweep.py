@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fgsm_lib import attacks, classifiers, datasets
 from fgsm_lib.calibrate import Setting, calibrated

@@ -38,11 +38,7 @@ def clean_notebook(source: Path, parameters: dict[str, object]) -> nbformat.Note
             for name, value in parameters.items():
                 cell.source = cell.source.replace(f"{{{{ {name} }}}}", str(value))
         elif "parameters" in cell.metadata.get("tags", []):
-            lines = [
-                f"{name} = {parameters[name]!r}"
-                for name in _assigned(cell.source)
-                if name in parameters
-            ]
+            lines = [_assign(line, parameters) for line in cell.source.splitlines()]
             cell.source = "\n".join(lines)
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3",
@@ -53,8 +49,10 @@ def clean_notebook(source: Path, parameters: dict[str, object]) -> nbformat.Note
     return notebook
 
 
-def _assigned(source: str) -> list[str]:
-    return [line.split("=")[0].strip() for line in source.splitlines() if "=" in line]
+def _assign(line: str, parameters: dict[str, object]) -> str:
+    """``name = default`` with the value of the parameter in place of the default."""
+    name = line.split("=")[0].strip()
+    return f"{name} = {parameters[name]!r}" if name in parameters else line
 
 
 def execute(source: Path, target: Path, parameters: dict[str, object]) -> None:
@@ -65,7 +63,7 @@ def execute(source: Path, target: Path, parameters: dict[str, object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     clean = target.with_suffix(".clean.ipynb")
     nbformat.write(clean_notebook(source, parameters), clean)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.stem}.{os.getpid()}.ipynb")
     # Kernels on TCP ports collide when several start at once; sockets in folders do not.
     sockets = Path(tempfile.mkdtemp(prefix="fgsm-"))
     config = Config({"KernelManager": {"transport": "ipc", "ip": str(sockets / "kernel")}})

@@ -37,7 +37,7 @@ class Reporter(ConsoleReporter):
     """One line for each task that has something to do, with the word that says what."""
 
     def execute_task(self, task) -> None:
-        if task.actions and task.verbosity != 0:
+        if task.actions:
             self.write(f"· {task.title()}\n")
 
     def skip_uptodate(self, task) -> None:
@@ -47,7 +47,9 @@ class Reporter(ConsoleReporter):
         pass
 
     def add_failure(self, task, fail_info) -> None:
-        pass  # the failed command has said what was wrong
+        for action in task.actions:  # what a quiet task had to say
+            if task.verbosity == 0 and action.err:
+                self.write(action.err)
 
     def complete_run(self) -> None:
         pass
@@ -142,6 +144,8 @@ class Tasks:
                 "file_dep": [source, LIBRARY / "site" / "execute.py", *library, *self.tables],
                 "uptodate": [config_changed(json.dumps([parameters, str(self.profile)]))],
                 "targets": [target, target.with_suffix(".clean.ipynb")],
+                # Kernels chatter when they stop; a failure is reported all the same.
+                "verbosity": 0,
                 "title": lambda task: f"notebook {task.name.removeprefix('page:')}",
             }
 

@@ -1,0 +1,67 @@
+"""The command line: a user's mistake is one clear sentence, exit status 1, no traceback."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fgsm_lib.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("FGSM_BUILD", str(tmp_path / "build"))
+    for name in ("FGSM_DATA", "FGSM_WEIGHTS", "FGSM_ARCH"):
+        monkeypatch.setenv(name, "")
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def said(result) -> str:
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    assert result.output.startswith("fgsm: ")
+    return result.output
+
+
+@pytest.mark.parametrize("command", [[], ["site"], ["case"], ["sweep"]])
+def test_help_names_the_options(run, command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_a_profile_without_data_says_what_to_pass(run):
+    message = said(run("site", "--profile", "nips2017"))
+    assert "PROFILE=nips2017 DATA=" in message
+    assert "dev_dataset.csv" in message
+
+
+def test_an_unknown_profile_names_the_known_ones(run):
+    message = said(run("site", "--profile", "imagenet"))
+    assert "'imagenet'" in message
+    assert "nips2017" in message
+
+
+def test_a_missing_folder_is_named(run, tmp_path):
+    assert str(tmp_path / "none") in said(
+        run("site", "--profile", "nips2017", "--data", tmp_path / "none")
+    )
+
+
+def test_a_sample_outside_the_set_is_refused_before_the_work_starts(run, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").touch()
+    (tmp_path / "dev_dataset.csv").write_text("ImageId,TrueLabel\na,1\n")
+    (tmp_path / "categories.csv").write_text("CategoryId,CategoryName\n1,thing\n")
+    message = said(run("case", 7, "--profile", "nips2017", "--data", tmp_path))
+    assert "no sample 766" in message or "no sample 7" in message
+    assert "from 0 to 0" in message
+    assert not (tmp_path / "build").exists()
+
+
+def test_outside_the_project_the_command_says_where_to_go(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "_toc.yml" in said(run("site"))
