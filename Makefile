@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OPTIONS = --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
           $(if $(ARCH),--arch $(ARCH))
 
-.PHONY: help site case sweep serve test format clean
+.PHONY: help site case sweep serve test demo-weights format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -28,6 +28,9 @@ serve: $(VENV)/.site ## show the built site at http://localhost:8000
 
 test: $(VENV)/.test ## run the fast tests
 	@$(BIN)/python -m pytest -m "not slow"
+
+demo-weights: $(VENV)/.site ## train the demo classifier again (an hour on two cores)
+	@$(BIN)/python -m fgsm_lib.demo.train
 
 format: $(VENV)/.test ## format and lint the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -387,6 +387,26 @@ def confidence_histogram(clean: pd.DataFrame) -> Drawing:
     return figure, alt
 
 
+def confusion(matrices: Sequence[pd.DataFrame], titles: Sequence[str]) -> Drawing:
+    """Confusion matrices side by side: rows are the truth, columns what the classifier saw."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(WIDTH, 3.9), squeeze=False)
+    said = []
+    for axis, matrix, title in zip(axes.flat, matrices, titles, strict=True):
+        shares = matrix.div(matrix.sum(axis=1).clip(lower=1), axis=0)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.grid(False)
+        axis.set_title(title)
+        axis.set_xticks(range(len(matrix)), matrix.columns, rotation=90)
+        axis.set_yticks(range(len(matrix)), matrix.index)
+        for (row, column), count in np.ndenumerate(matrix.to_numpy()):
+            if count:
+                color = "white" if shares.iat[row, column] > 0.5 else "#222222"
+                axis.text(column, row, count, ha="center", va="center", fontsize=8, color=color)
+        right = int(np.trace(matrix.to_numpy()))
+        said.append(f"{title}: {right} of {int(matrix.to_numpy().sum())} on the diagonal")
+    return figure, "Confusion matrices. " + "; ".join(said) + "."
+
+
 # --- method ------------------------------------------------------------------------------------
 
 

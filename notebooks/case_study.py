@@ -20,6 +20,7 @@ sample = 766
 # %% tags=["hide-input"]
 from fgsm_lib import figures, wording
 from fgsm_lib.cases import open_case
+from fgsm_lib.demo import story
 from fgsm_lib.display import credit, escape, say, show
 from fgsm_lib.study import open_study
 
@@ -34,6 +35,8 @@ say(
     f"Sample {sample} is labeled *{escape(case.photo.class_name)}*. {wording.case_start(case)} "
     f"{credit(case.photo)}"
 )
+if study.profile.name == "demo":
+    say(story.role_sentence(sample))
 
 # %% tags=["hide-input"]
 show(

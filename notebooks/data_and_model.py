@@ -19,6 +19,7 @@ profile = "demo"
 # %% tags=["hide-input"]
 from fgsm_lib import analysis, figures, published
 from fgsm_lib.cases import short_name
+from fgsm_lib.demo import story
 from fgsm_lib.display import credit, escape, say, show, show_table
 from fgsm_lib.study import open_study
 
@@ -35,6 +36,13 @@ say(
     f"({study.profile.title}). {len(set(labels))} of the {len(study.dataset.class_names)} classes "
     "that the classifier knows occur among them."
 )
+if study.profile.name == "demo":
+    say(
+        "They are not photographs: each is a toy in a studio, computed from a random scene. Ten "
+        "shapes wear five patterns, which makes fifty classes; pose, light, backdrop, blur, noise "
+        "and a ribbon in front make some of them hard. They stand in for photographs so that this "
+        "site can be built anywhere."
+    )
 
 # %% tags=["hide-input"]
 chosen = range(0, len(study.dataset), max(1, len(study.dataset) // 12))[:12]
@@ -92,6 +100,18 @@ if published.covers_all(study.dataset.photos):
         f"The published run used GoogLeNet {{cite:p}}`szegedy2015` on the same photographs: top-1 "
         f"{theirs['correct'].mean():.3f}, top-5 {theirs['correct_top5'].mean():.3f}, mean "
         f"confidence {theirs['confidence'].mean():.3f}."
+    )
+
+# %% tags=["remove-input"]
+if study.profile.name == "demo":
+    say(story.training_sentence())
+    show(
+        figures.confusion,
+        [story.confusion(clean, word) for word in (0, 1)],
+        ["pattern", "shape"],
+        name="fig-confusion",
+        caption=f"What the classifier sees (columns) in which toy (rows): number of images among "
+        f"{len(clean)}, colored by the share of the row.",
     )
 
 # %% [markdown]

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fgsm_lib.demo.dataset import ensure_demo_set
 from fgsm_lib.errors import InputError
 
 BUILT_IN = Path(__file__).parent
@@ -81,12 +82,14 @@ def load_profile(
 
 
 def _find(name: str) -> Path:
+    built_in = {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{path}: no such profile file.")
+        if path.stem in built_in and path.resolve().parent != BUILT_IN:
+            raise InputError(f"{path}: {path.stem} is a built-in profile; rename your file.")
         return path
-    built_in = {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
     if name not in built_in:
         raise InputError(
             f"unknown profile {name!r}; expected {', '.join(built_in)} or the path of a .toml file."
@@ -154,7 +157,9 @@ def _is_epsilon(value: object) -> bool:
 
 
 def data_folder(profile: Profile) -> Path:
-    """Where the profile's images lie."""
+    """Where the profile's images lie. Those of the demo are made there if need be."""
+    if profile.name == DEMO:
+        return ensure_demo_set(build_folder() / DEMO / "data")
     if profile.data is None:
         raise InputError(
             f"the profile {profile.name} needs a folder of photographs: make site "

@@ -64,6 +64,8 @@ def execute(source: Path, target: Path, parameters: dict[str, object]) -> None:
     clean = target.with_suffix(".clean.ipynb")
     nbformat.write(clean_notebook(source, parameters), clean)
     unfinished = target.with_name(f".{target.stem}.{os.getpid()}.ipynb")
+    # Notebooks run side by side: a kernel with as many threads as cores would starve the others.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Kernels on TCP ports collide when several start at once; sockets in folders do not.
     sockets = Path(tempfile.mkdtemp(prefix="fgsm-"))
     config = Config({"KernelManager": {"transport": "ipc", "ip": str(sockets / "kernel")}})

@@ -130,8 +130,8 @@ class Tasks:
         }
 
     def pages(self) -> Iterator[dict]:
-        library = [path for path in LIBRARY.glob("**/*.py") if "site" not in path.parts]
-        library += LIBRARY.glob("published/*.csv")
+        library = [path for path in LIBRARY.rglob("*.py") if LIBRARY / "site" not in path.parents]
+        library += [*LIBRARY.glob("published/*.csv"), *LIBRARY.glob("demo/*.json")]
         for name, (notebook, parameters) in self.notebooks.items():
             source = self.project / "notebooks" / notebook
             target = self.folder / "pages" / f"{name}.ipynb"
