@@ -65,11 +65,14 @@ def clean_summary(table: pd.DataFrame) -> pd.DataFrame:
         {
             "measure": names.values(),
             "value": [f"{row[column]:.3f}" for column in names],
-            "95 % interval": [
-                f"{row[f'{column}_low']:.3f} to {row[f'{column}_high']:.3f}" for column in names
-            ],
+            "95 % interval": [_interval(row, column, " to ", 3) for column in names],
         }
     )
+
+
+def _interval(row: pd.Series, name: str, between: str, digits: int) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "one image" if np.isnan(low) else f"{low:.{digits}f}{between}{high:.{digits}f}"
 
 
 def _named(name: str, values: tuple[float, float, float] = (0, 0, 0)) -> dict[str, float]:
@@ -136,7 +139,7 @@ def bin_table(
 
 def rate_text(row: pd.Series, name: str = "top1") -> str:
     """``"0.40 (0.29–0.52)"`` from a row of ``curve``."""
-    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f}–{row[f'{name}_high']:.2f})"
+    return f"{row[name]:.2f} ({_interval(row, name, '–', 2)})"
 
 
 def side_by_side(curve: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
@@ -209,7 +212,9 @@ def test_hypothesis(table: pd.DataFrame, seed: int = 0) -> Verdict:
     def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         x, y = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
         x, y = x - x.mean(axis=axis, keepdims=True), y - y.mean(axis=axis, keepdims=True)
-        return (x * y).sum(axis) / np.sqrt((x**2).sum(axis) * (y**2).sum(axis))
+        scale = np.sqrt((x**2).sum(axis) * (y**2).sum(axis))
+        # A resample in which nothing varies shows no correlation.
+        return np.divide((x * y).sum(axis), scale, out=np.zeros_like(scale), where=scale > 0)
 
     interval = stats.bootstrap(
         (confidence, epsilon),

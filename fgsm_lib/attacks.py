@@ -64,7 +64,7 @@ def input_gradient(
         ValueError: the classifier is in training mode, where dropout and batch statistics would
             make the gradient random and dependent on the other images of the batch.
     """
-    if classifier.training:
+    if any(module.training for module in classifier.modules()):
         raise ValueError("the classifier is in training mode; call classifier.eval() first")
     images = images.detach().requires_grad_(True)
     with torch.enable_grad():
@@ -99,7 +99,7 @@ def fgsm(
         float32, shaped like ``images``, in [0, 1], nowhere further than epsilon from them.
 
     Raises:
-        ValueError: epsilon is negative or not a number.
+        ValueError: epsilon is negative, infinite or not a number.
     """
     gradient, _ = input_gradient(classifier, images, labels, objective)
     direction = -gradient.sign() if targeted else gradient.sign()
@@ -117,12 +117,13 @@ def perturb(
     The direction does not depend on epsilon, so one gradient serves a whole sweep.
     """
     epsilon = torch.as_tensor(epsilon, dtype=images.dtype)
-    if not bool((epsilon >= 0).all()):  # also false for NaN
-        raise ValueError(f"epsilon is {epsilon.tolist()}; expected a number of at least 0")
+    if not bool(((epsilon >= 0) & epsilon.isfinite()).all()):
+        raise ValueError(f"epsilon is {epsilon.tolist()}; expected a finite number of at least 0")
     if epsilon.ndim == 1:
         epsilon = epsilon.view(-1, 1, 1, 1)
     low, high = bounds
-    return torch.clamp(images + epsilon.to(images.device) * direction, min=low, max=high)
+    step = epsilon.to(images.device) * direction
+    return torch.clamp(images.detach() + step, min=low, max=high)
 
 
 def clip_bounds(

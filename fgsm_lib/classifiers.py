@@ -7,6 +7,8 @@ attack never has to know about means and standard deviations.
 import hashlib
 import os
 import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors
@@ -136,22 +138,37 @@ def _pretrained(arch: str, classes: int) -> tuple[torch.nn.Module, str]:
             f"torchvision's weights of {arch} know {len(weights.meta['categories'])} classes, but "
             f"categories.csv names {classes}; expected a weights file trained on those classes."
         )
-    # torchvision reads the file with torch.load; this keeps it from executing pickled code.
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
-        network = models.get_model(arch, weights=weights)
+        with _no_pickled_code():
+            network = models.get_model(arch, weights=weights)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise InputError(
             f"cannot download the {arch} weights from {weights.url} ({reason}); expected a "
             "network connection, or a weights file (make site WEIGHTS=<file>)."
         ) from None
-    except RuntimeError as error:  # torch.hub: the downloaded file has another hash
-        raise InputError(f"{weights.url}: {error}; delete the file and try again.") from None
-    finally:
-        del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    except Exception as error:  # a wrong hash, or whatever the damaged bytes provoke
+        raise InputError(
+            f"{path}: not the {arch} weights of torchvision ({_first_line(error)}); "
+            "delete the file and try again."
+        ) from None
     return network, file_sha256(path)
+
+
+@contextmanager
+def _no_pickled_code() -> Iterator[None]:
+    """torchvision reads its files with torch.load, which this keeps from executing code."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _from_file(
@@ -200,14 +217,17 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: not readable as weights ({reason}); expected a .safetensors file or a "
-            "state dict saved by torch."
+            f"{path}: not readable as weights ({_first_line(error)}); "
+            "expected a .safetensors file or a state dict saved by torch."
         ) from None
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise InputError(f"{path}: holds a {type(state).__name__}; expected a state dict.")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def file_sha256(path: Path) -> str:

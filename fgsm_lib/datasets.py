@@ -10,15 +10,17 @@
 Labels are 1-indexed on disk and 0-indexed in memory; the change happens here and nowhere else.
 """
 
+import csv
 import hashlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image
 
 from fgsm_lib.errors import InputError
 
@@ -88,29 +90,25 @@ class PhotoDataset:
 def read_class_names(folder: Path) -> list[str]:
     """The names of the classes, in the order of their 0-indexed labels."""
     path = Path(folder) / "categories.csv"
-    table = _read_csv(path, ["CategoryId", "CategoryName"])
-    ids = pd.to_numeric(table["CategoryId"], errors="coerce")
-    wrong = [i for i, found in enumerate(ids) if found != i + 1]
-    if wrong:
-        raise InputError(
-            f"{path}: row {wrong[0] + 1} has CategoryId {table['CategoryId'][wrong[0]]!r}; "
-            f"expected {wrong[0] + 1} (ids count up from 1 without gaps)."
-        )
-    return table["CategoryName"].tolist()
+    rows = _read_csv(path, ["CategoryId", "CategoryName"])
+    for number, row in enumerate(rows, start=1):
+        if row["CategoryId"] != str(number):
+            raise InputError(
+                f"{path}: row {number} has CategoryId {row['CategoryId']!r}; "
+                f"expected {number} (ids count up from 1 without gaps)."
+            )
+    return [row["CategoryName"] for row in rows]
 
 
 def read_photos(folder: Path, class_names: list[str]) -> list[Photo]:
     """One Photo per row of ``dev_dataset.csv``, each with an existing image file."""
     path = Path(folder) / "dev_dataset.csv"
-    table = _read_csv(path, ["ImageId", "TrueLabel"])
+    rows = _read_csv(path, ["ImageId", "TrueLabel"])
     images = Path(folder) / "images"
     if not images.is_dir():
         raise InputError(f"{images}: no such folder; expected one PNG file per row of {path.name}.")
     present = {entry.name for entry in images.iterdir()}
-    photos = [
-        _photo(sample, row, path, class_names)
-        for sample, row in enumerate(table.to_dict("records"))
-    ]
+    photos = [_photo(sample, row, path, class_names) for sample, row in enumerate(rows)]
     missing = [photo.path for photo in photos if photo.path.name not in present]
     if missing:
         more = f" ({len(missing)} images are missing in all)" if len(missing) > 1 else ""
@@ -118,23 +116,23 @@ def read_photos(folder: Path, class_names: list[str]) -> list[Photo]:
     return photos
 
 
-def _photo(sample: int, row: dict[str, str], csv: Path, class_names: list[str]) -> Photo:
+def _photo(sample: int, row: dict[str, str], table: Path, class_names: list[str]) -> Photo:
     image_id, label = row["ImageId"], row["TrueLabel"]
     # The name becomes a path: anything but a plain file name could point out of the folder.
     if not re.fullmatch(r"[\w-][\w.-]*", image_id):
         raise InputError(
-            f"{csv}: row {sample + 1} has ImageId {image_id!r}; "
+            f"{table}: row {sample + 1} has ImageId {image_id!r}; "
             "expected a plain name of letters, digits, '.', '_' and '-'."
         )
     if not re.fullmatch(r"\d{1,9}", label) or not 1 <= int(label) <= len(class_names):
         raise InputError(
-            f"{csv}: row {sample + 1} has TrueLabel {label!r}; "
+            f"{table}: row {sample + 1} has TrueLabel {label!r}; "
             f"expected a whole number from 1 to {len(class_names)} (see categories.csv)."
         )
     return Photo(
         sample=sample,
         image_id=image_id,
-        path=csv.parent / "images" / f"{image_id}.png",
+        path=table.parent / "images" / f"{image_id}.png",
         label=int(label) - 1,
         class_name=class_names[int(label) - 1],
         author=decode_octal(row.get("Author", "")) or None,
@@ -156,27 +154,44 @@ def decode_octal(text: str) -> str:
 def read_rgb(path: Path) -> Image.Image:
     """The image as 8-bit RGB, fully decoded; InputError where it is damaged or not an image."""
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it, not scale it
+                    image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+                return image.convert("RGB")
     except FileNotFoundError:
         raise InputError(f"{path}: no such image.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a readable image ({error}); expected a PNG.") from None
-
-
-def _read_csv(path: Path, needed: list[str]) -> pd.DataFrame:
-    """A CSV file as text, every cell a string; InputError where a needed column is missing."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
-    missing = [column for column in needed if column not in table.columns]
-    if missing:
+    except Exception as error:  # Pillow raises whatever the damaged bytes provoke
         raise InputError(
-            f"{path}: no column {missing[0]!r}; found {', '.join(map(str, table.columns))}."
-        )
-    if table.empty:
+            f"{path}: not a readable image ({_one_line(error)}); expected a PNG."
+        ) from None
+
+
+def _read_csv(path: Path, needed: list[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file as texts by column; InputError where it is not what it should be."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            columns = reader.fieldnames or []
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file.") from None
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({_one_line(error)}).") from None
+    for column in needed:
+        if column not in columns:
+            raise InputError(f"{path}: no column {column!r}; found {', '.join(columns) or 'none'}.")
+    if not rows:
         raise InputError(f"{path}: no rows; expected at least one.")
-    return table
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise InputError(
+                f"{path}: row {number} has not as many fields as the header, {len(columns)}; "
+                "expected quotes around a text with a comma."
+            )
+    return rows
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -6,7 +6,6 @@ representation that ``fgsm_lib.site.mime`` knows how to render.
 """
 
 import base64
-import html
 import inspect
 import io
 import re
@@ -18,6 +17,7 @@ from IPython.display import Markdown, display
 
 from fgsm_lib import figures
 from fgsm_lib.datasets import Photo
+from fgsm_lib.markdown import escape
 
 FIGURE_MIME = "application/vnd.fgsm.figure+json"
 TABLE_MIME = "application/vnd.fgsm.table+json"
@@ -84,13 +84,6 @@ def credit(photo: Photo) -> str:
 def _is_link(url: str | None) -> bool:
     """A plain web address: nothing in it can end the Markdown link or run a script."""
     return bool(url and re.fullmatch(r"https?://[\w./@%~:+-]+", url))
-
-
-def escape(text: str) -> str:
-    """A class or author name, safe to put into ``say``: no markup survives."""
-    for character in "\\`*_{}[]|$~":
-        text = text.replace(character, f"\\{character}")
-    return html.escape(text, quote=False)
 
 
 def _save(figure: plt.Figure, kind: str, **options) -> bytes:

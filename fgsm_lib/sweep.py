@@ -13,6 +13,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -60,8 +61,11 @@ class SweepSettings:
     direction: Literal["gradient", "random"] = "gradient"
 
     def __post_init__(self) -> None:
+        if not self.epsilon_255:
+            raise InputError("epsilon_255 is empty; expected at least one number.")
         for value in self.epsilon_255:
-            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and value >= 0):
                 raise InputError(f"epsilon_255 is {value!r}; expected numbers of at least 0.")
         if self.objective not in attacks.OBJECTIVES:
             raise InputError(
@@ -69,6 +73,8 @@ class SweepSettings:
             )
         if self.clip not in ("valid", "image"):
             raise InputError(f"clip is {self.clip!r}; expected 'valid' or 'image'.")
+        if self.direction not in ("gradient", "random"):
+            raise InputError(f"direction is {self.direction!r}; expected 'gradient' or 'random'.")
 
 
 def write_sweep(
@@ -103,9 +109,7 @@ def write_sweep(
     described = origin | _circumstances(setting, time.perf_counter() - began)
     path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
     _write_tables(files, path, origin)
-    for file in files:
-        file.unlink()
-    shards.rmdir()
+    shutil.rmtree(shards)
 
 
 def sweep_samples(
@@ -209,6 +213,7 @@ def provenance(
         "data_sha256": dataset.sha256(),
         "classifier": classifier.name,
         "preprocessing": repr(classifier.preprocessing),
+        "normalization": [classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()],
         "weights_sha256": classifier.sha256,
         "code_sha256": code_sha256(),
     }

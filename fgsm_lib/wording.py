@@ -5,7 +5,7 @@ import pandas as pd
 
 from fgsm_lib import analysis, published
 from fgsm_lib.cases import Case
-from fgsm_lib.display import escape
+from fgsm_lib.markdown import escape
 
 SHAPES = {
     "rising": "rises",
@@ -142,34 +142,39 @@ def confident_reading(curve: pd.DataFrame) -> str:
     start, end = curve.iloc[0], curve.iloc[-1]
     low = curve.loc[curve["confidence"].idxmin()]
     shape = SHAPES[analysis.curve_shape(curve["confidence"])]
-    rises = np.diff(curve["top1"])
-    steepest = int(np.argmax(rises))
-    here, there = curve["epsilon_255"].iloc[[steepest, steepest + 1]]
-    rise = (
-        f"Accuracy rises again from {here:g}/255 to {there:g}/255, by {rises[steepest]:.2f}."
-        if rises[steepest] > 0
-        else "Accuracy never rises with ε."
-    )
     return (
         f"Over these {n} images, mean confidence starts at {start['confidence']:.3f}, is lowest at "
         f"ε = {low['epsilon_255']:g}/255 with {low['confidence']:.2f}, and ends at "
         f"{end['confidence']:.2f} at {end['epsilon_255']:g}/255: the curve {shape}. Top-1 accuracy "
-        f"falls to {curve['top1'].min():.2f}, top-5 to {curve['top5'].min():.2f}. {rise}"
+        f"falls to {curve['top1'].min():.2f}, top-5 to {curve['top5'].min():.2f}. {_rise(curve)}"
     )
 
 
+def _rise(curve: pd.DataFrame) -> str:
+    """The largest step by which accuracy grows with epsilon, if it ever does."""
+    rises = np.diff(curve["top1"], prepend=np.inf)
+    steepest = int(np.argmax(np.where(np.isfinite(rises), rises, -1)))
+    if not 0 < rises[steepest] < np.inf:
+        return "Accuracy never rises with ε."
+    here, there = curve["epsilon_255"].iloc[[steepest - 1, steepest]]
+    return f"Accuracy rises again from {here:g}/255 to {there:g}/255, by {rises[steepest]:.2f}."
+
+
 def bins_reading(curves: dict[str, pd.DataFrame]) -> str:
-    """Which bins lose how much accuracy at the first whole step."""
+    """Which bins keep how much accuracy at 1/255, or the first epsilon beyond it."""
+    grids = [curve["epsilon_255"] for curve in curves.values() if len(curve)]
+    if not grids:
+        return "In this run no bin holds an initially correct image."
+    beyond = grids[0][grids[0] >= 1]
+    epsilon = beyond.min() if len(beyond) else grids[0].max()
     parts = []
     for name, curve in curves.items():
-        if curve.empty:
-            parts.append(f"{name}: no image")
-            continue
-        row = curve[curve["epsilon_255"] == 1].iloc[0]
-        parts.append(f"{name}: {analysis.rate_text(row)}, n = {row['n']:.0f}")
+        rows = curve[curve["epsilon_255"] == epsilon]
+        counted = [f"{analysis.rate_text(row)}, n = {row['n']:.0f}" for _, row in rows.iterrows()]
+        parts.append(f"{name}: {counted[0] if counted else 'no image'}")
     return (
-        "Top-1 accuracy left at ε = 1/255, with 95 % intervals, from the most to the least "
-        "confident images: " + "; ".join(parts) + "."
+        f"Top-1 accuracy left at ε = {epsilon:g}/255, with 95 % intervals, from the most to the "
+        "least confident images: " + "; ".join(parts) + "."
     )
 
 

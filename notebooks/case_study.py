@@ -21,7 +21,8 @@ sample = 766
 from fgsm_lib import figures, wording
 from fgsm_lib.cases import open_case
 from fgsm_lib.demo import story
-from fgsm_lib.display import credit, escape, say, show
+from fgsm_lib.display import credit, say, show
+from fgsm_lib.markdown import escape
 from fgsm_lib.study import open_study
 
 study = open_study(profile)

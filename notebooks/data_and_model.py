@@ -20,7 +20,8 @@ profile = "demo"
 from fgsm_lib import analysis, figures, published
 from fgsm_lib.cases import short_name
 from fgsm_lib.demo import story
-from fgsm_lib.display import credit, escape, say, show, show_table
+from fgsm_lib.display import credit, say, show, show_table
+from fgsm_lib.markdown import escape
 from fgsm_lib.study import open_study
 
 study = open_study(profile)

@@ -196,7 +196,10 @@ def test_the_gradient_is_the_slope_of_the_objective(tiny, pixels, objective):
 
 
 def test_objectives_are_those_of_torch(pixels):
-    logits, labels = torch.randn(4, 7, generator=torch.Generator().manual_seed(1)), some_labels(4, 7)
+    logits, labels = (
+        torch.randn(4, 7, generator=torch.Generator().manual_seed(1)),
+        some_labels(4, 7),
+    )
     each = -logits.log_softmax(1)[range(4), labels]
     torch.testing.assert_close(attacks.cross_entropy(logits, labels), each.sum())
     torch.testing.assert_close(attacks.true_logit(logits, labels), -logits[range(4), labels].sum())

@@ -152,14 +152,17 @@ def test_options_win_over_the_environment(own, monkeypatch):
     assert load_profile(own(MINIMAL), arch="vgg16").arch == "vgg16"
 
 
-@pytest.mark.skipif("demo" not in BUILT_INS, reason="needs the built-in profile demo")
 @pytest.mark.parametrize("option", ["data", "weights", "arch"])
 def test_the_demo_takes_no_other_data(option):
     assert "PROFILE=nips2017" in complaint("demo", **{option: "x"})
 
 
-def test_one_s_own_profile_may_be_called_demo(own):
-    assert load_profile(own(MINIMAL, "demo.toml"), arch="vgg11").arch == "vgg11"
+@pytest.mark.parametrize("name", BUILT_INS)
+def test_a_profile_called_like_a_built_in_one_is_refused(own, name):
+    """Both would build into the same folder."""
+    message = complaint(own(MINIMAL, f"{name}.toml"))
+    assert f"{name} is a built-in profile" in message
+    assert "rename" in message
 
 
 def test_a_profile_without_data_says_how_to_give_it():

@@ -256,6 +256,15 @@ def test_an_interrupted_sweep_leaves_an_earlier_table_alone(tiny_set, tiny, tmp_
     assert (path.read_bytes(), path.with_suffix(".json").read_bytes()) == before
 
 
+def test_what_a_killed_process_was_writing_does_not_matter(tiny_set, tiny, tmp_path):
+    path = tmp_path / "sweep.parquet"
+    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
+    (finished_shard,) = tmp_path.rglob("*.parquet")
+    finished_shard.with_name(".0000004.parquet.12345").write_bytes(b"PAR1 half")
+    write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)
+    assert len(pd.read_parquet(path)) == 12 * len(GRID)
+
+
 def test_shards_of_other_settings_are_not_taken_over(tiny_set, tiny, tmp_path):
     path, other = tmp_path / "sweep.parquet", SweepSettings(GRID, "true_logit")
     interrupted(tiny_set, tiny, SweepSettings(GRID), path)

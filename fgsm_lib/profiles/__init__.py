@@ -45,6 +45,7 @@ class Profile:
 
 _TEXTS = {"title", "images", "data", "arch", "weights", "weights_sha256", "objective", "clip"}
 _GRIDS = {"cases", "hypothesis", "all_images", "control"}
+_CHOICES = {"objective": ("cross_entropy", "true_logit"), "clip": ("valid", "image")}
 _REQUIRED = {"title", "arch"}
 
 
@@ -114,6 +115,8 @@ def _parse(path: Path) -> Profile:
             )
         if not isinstance(value, str):
             raise InputError(f"{path}: {key} is {value!r}; expected a text.")
+        if value not in _CHOICES.get(key, (value,)):
+            raise InputError(f"{path}: {key} is {value!r}; expected {' or '.join(_CHOICES[key])}.")
     if not isinstance(cases, list) or not all(type(n) is int and n >= 0 for n in cases):
         raise InputError(f"{path}: cases is {cases!r}; expected a list of sample numbers.")
     return Profile(
@@ -136,20 +139,24 @@ def _path(profile: Path, value: str | None) -> Path | None:
 
 
 def _grids(path: Path, grids: object) -> dict[str, tuple[float, ...]]:
-    """The four epsilon grids; those that a profile leaves out are the built-in ones."""
+    """The four epsilon grids, sorted; those that a profile leaves out are the built-in ones."""
     if not isinstance(grids, dict) or grids.keys() - _GRIDS:
         raise InputError(
             f"{path}: epsilon_255 is {grids!r}; expected a table of {', '.join(sorted(_GRIDS))}."
         )
     defaults = tomllib.loads((BUILT_IN / "nips2017.toml").read_text())["epsilon_255"]
     for key, grid in grids.items():
-        if not isinstance(grid, list) or not all(map(_is_epsilon, grid)):
+        if not (isinstance(grid, list) and grid and all(map(_is_epsilon, grid))):
             raise InputError(
                 f"{path}: epsilon_255.{key} is {grid!r}; expected a list of numbers from 0 to 255."
             )
-    merged = {**defaults, **grids}
     names = {"cases": "case"}
-    return {names.get(key, key): tuple(sorted({float(v) for v in merged[key]})) for key in merged}
+    # Every curve starts at the clean image; the control has no curve of its own.
+    starts = {key: set() if key == "control" else {0.0} for key in _GRIDS}
+    return {
+        names.get(key, key): tuple(sorted(starts[key] | {float(value) for value in grid}))
+        for key, grid in {**defaults, **grids}.items()
+    }
 
 
 def _is_epsilon(value: object) -> bool:

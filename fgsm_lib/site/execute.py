@@ -20,6 +20,8 @@ import nbformat  # noqa: E402
 import papermill  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
+from fgsm_lib.markdown import escape  # noqa: E402
+
 TIMEOUT_SECONDS = 900
 
 
@@ -36,7 +38,7 @@ def clean_notebook(source: Path, parameters: dict[str, object]) -> nbformat.Note
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for name, value in parameters.items():
-                cell.source = cell.source.replace(f"{{{{ {name} }}}}", str(value))
+                cell.source = cell.source.replace(f"{{{{ {name} }}}}", escape(str(value)))
         elif "parameters" in cell.metadata.get("tags", []):
             lines = [_assign(line, parameters) for line in cell.source.splitlines()]
             cell.source = "\n".join(lines)
