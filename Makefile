@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OPTIONS = --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
           $(if $(ARCH),--arch $(ARCH))
 
-.PHONY: help site case sweep serve test demo-weights format clean
+.PHONY: help site case sweep bench serve test demo-weights format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -22,6 +22,9 @@ case: $(VENV)/.site ## build the site with one more case study: make case SAMPLE
 
 sweep: $(VENV)/.site ## only compute the table _build/<profile>/sweep.parquet
 	@$(BIN)/fgsm sweep $(OPTIONS)
+
+bench: $(VENV)/.site ## measure the sweep against its bare passes
+	@$(BIN)/fgsm bench $(OPTIONS)
 
 serve: $(VENV)/.site ## show the built site at http://localhost:8000
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html

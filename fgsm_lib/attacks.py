@@ -137,7 +137,7 @@ def clip_bounds(
     """
     if clip == "valid":
         return 0.0, 1.0
-    normalized = (images - classifier.mean) / classifier.std
+    normalized = (images.detach() - classifier.mean) / classifier.std
     low = normalized.amin(dim=(1, 2, 3), keepdim=True) * classifier.std + classifier.mean
     high = normalized.amax(dim=(1, 2, 3), keepdim=True) * classifier.std + classifier.mean
     return low.clamp(min=0.0), high.clamp(max=1.0)

@@ -90,6 +90,24 @@ def sweep(profile, data, weights, arch) -> None:
         click.echo(f"{study.folder / name}.parquet: {rows} rows")
 
 
+@main.command()
+@profile_options
+@click.option("--images", default=16, show_default=True, help="How many images to sweep.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds; medians are reported.")
+def bench(profile, data, weights, arch, images, rounds) -> None:
+    """Measure the sweep against its bare passes, into _build/bench.json."""
+    remember(data, weights, arch)
+    from fgsm_lib.bench import sweep_against_floor, write_bench
+    from fgsm_lib.study import open_study
+
+    result = sweep_against_floor(open_study(profile), images, rounds)
+    write_bench(result, build_folder() / "bench.json")
+    click.echo(
+        f"{result['images']} images × {result['epsilons']} ε: {result['sweep_seconds']:.1f} s, "
+        f"{result['ratio']:.2f} × the bare passes ({build_folder() / 'bench.json'})"
+    )
+
+
 def build(profile, data, weights, arch, samples: list[int], page: str = "index.html") -> None:
     """Build the site and say where it is."""
     began = time.monotonic()

@@ -247,9 +247,10 @@ def test_images_that_ask_for_gradients_stay_leaves_without_one(classifier, pixel
     assert not logits.requires_grad
 
 
-def test_the_result_is_detached_from_images_that_ask_for_gradients(classifier, pixels):
+@pytest.mark.parametrize("clip", CLIPS)
+def test_the_result_is_detached_from_images_that_ask_for_gradients(classifier, pixels, clip):
     images = pixels(2).requires_grad_(True)
-    assert not attacks.fgsm(classifier, images, some_labels(2), 0.1).requires_grad
+    assert not attacks.fgsm(classifier, images, some_labels(2), 0.1, clip=clip).requires_grad
 
 
 def test_the_mode_stays(classifier, pixels):

@@ -258,6 +258,12 @@ def test_a_csv_that_is_not_utf8_is_named(photos, file, encoding):
     assert "UTF-8" in message
 
 
+def test_a_row_with_too_few_cells_is_named_with_its_number(photos):
+    message = complaint(rewrite(photos(3), "dev_dataset.csv", "photo1,8", "photo1"))
+    assert "dev_dataset.csv" in message
+    assert "row 2" in message
+
+
 def test_an_unclosed_quote_is_named(photos):
     assert "categories.csv" in complaint(
         rewrite(photos(1), "categories.csv", "class 0", '"class 0')

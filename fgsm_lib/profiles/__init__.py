@@ -146,9 +146,10 @@ def _grids(path: Path, grids: object) -> dict[str, tuple[float, ...]]:
         )
     defaults = tomllib.loads((BUILT_IN / "nips2017.toml").read_text())["epsilon_255"]
     for key, grid in grids.items():
-        if not (isinstance(grid, list) and grid and all(map(_is_epsilon, grid))):
+        if not (isinstance(grid, list) and all(map(_is_epsilon, grid)) and any(grid)):
             raise InputError(
-                f"{path}: epsilon_255.{key} is {grid!r}; expected a list of numbers from 0 to 255."
+                f"{path}: epsilon_255.{key} is {grid!r}; expected a list of numbers from 0 to 255, "
+                "at least one of them above 0."
             )
     names = {"cases": "case"}
     # Every curve starts at the clean image; the control has no curve of its own.
