@@ -142,8 +142,9 @@ def confident_reading(curve: pd.DataFrame) -> str:
     start, end = curve.iloc[0], curve.iloc[-1]
     low = curve.loc[curve["confidence"].idxmin()]
     shape = SHAPES[analysis.curve_shape(curve["confidence"])]
+    images = "this one image" if n == 1 else f"these {n} images"
     return (
-        f"Over {n} image{'s' * (n != 1)}, mean confidence starts at {start['confidence']:.3f}, is lowest at "
+        f"Over {images}, mean confidence starts at {start['confidence']:.3f}, is lowest at "
         f"ε = {low['epsilon_255']:g}/255 with {low['confidence']:.2f}, and ends at "
         f"{end['confidence']:.2f} at {end['epsilon_255']:g}/255: the curve {shape}. Top-1 accuracy "
         f"falls to {curve['top1'].min():.2f}, top-5 to {curve['top5'].min():.2f}. {_rise(curve)}"
