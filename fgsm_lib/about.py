@@ -50,7 +50,7 @@ def provenance_table(study: Study) -> pd.DataFrame:
         "SHA-256 of the code": sweep["code_sha256"],
         "time of the sweep": f"{sweep['seconds']:.0f} s",
         "time of the control": f"{control['seconds']:.0f} s",
-        "threads and batch": f"{calibration['threads']} and {calibration['batch']}, the fastest "
+        "workers and batch": f"{calibration['workers']} and {calibration['batch']}, the fastest "
         f"found ({calibration['milliseconds']:.1f} ms per image and forward pass)",
         "hardware": f"{sweep['device']}, {os.cpu_count()} cores",
         "built on": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

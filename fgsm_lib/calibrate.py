@@ -1,23 +1,28 @@
-"""How many threads and how large a batch make a classifier fastest on this machine.
+"""How large a batch makes a classifier fastest on this machine.
 
-There is no constant that is right everywhere: small batches stay in a CPU's cache and can be
-several times faster than large ones, a GPU wants large ones, and more threads than free cores are
-slower than one. So it is measured, once per classifier and machine, and remembered.
+On a CPU every core works on images of its own, with one thread: cores that share one image wait
+for each other, and when another program takes one of them, all of them wait. How large the batches
+are is measured, because there is no constant that is right everywhere: small ones stay in a CPU's
+cache and can be several times faster than large ones; a GPU wants large ones.
 """
 
 import json
 import os
 import platform
 import statistics
+import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from fgsm_lib.classifiers import Classifier
 
-BATCHES = {"cpu": (2, 4, 8), "cuda": (64, 128, 256)}
+BATCHES = {"cpu": (2, 4, 8, 16), "cuda": (64, 128, 256)}
 ROUNDS = 3
 
 
@@ -25,14 +30,19 @@ ROUNDS = 3
 class Setting:
     """The fastest found: ``milliseconds`` per image and forward pass, the median of a few."""
 
-    threads: int
+    workers: int
     batch: int
     milliseconds: float
 
 
 def calibrated(classifier: Classifier, path: Path) -> Setting:
     """The fastest setting: read from ``path`` if it was measured here before, else measured."""
-    key = {"machine": platform.node(), "weights": classifier.sha256, "crop": classifier.crop}
+    key = {
+        "machine": platform.node(),
+        "workers": worker_count(classifier),
+        "weights": classifier.sha256,
+        "crop": classifier.crop,
+    }
     try:
         known = json.loads(path.read_text())
         if known["of"] == key:
@@ -46,26 +56,59 @@ def calibrated(classifier: Classifier, path: Path) -> Setting:
     return setting
 
 
+def worker_count(classifier: Classifier) -> int:
+    """One worker per thread that torch may use (OMP_NUM_THREADS says how many); one on a GPU."""
+    return torch.get_num_threads() if classifier.device.type == "cpu" else 1
+
+
 def calibrate(classifier: Classifier) -> Setting:
-    """Time a forward pass at each number of threads (one, all) and batch size; a few seconds."""
-    before = torch.get_num_threads()
-    counts = {1, before} if classifier.device.type == "cpu" else {before}
-    settings = []
-    for threads in sorted(counts):
-        torch.set_num_threads(threads)
-        for batch in BATCHES[classifier.device.type]:
-            settings.append(Setting(threads, batch, _milliseconds(classifier, batch)))
-    torch.set_num_threads(before)
+    """Time forward passes at each batch size, all workers busy; takes a few seconds."""
+    workers = worker_count(classifier)
+    settings = [
+        Setting(workers, batch, _milliseconds(classifier, workers, batch))
+        for batch in BATCHES[classifier.device.type]
+    ]
     return min(settings, key=lambda setting: setting.milliseconds)
 
 
-@torch.inference_mode()
-def _milliseconds(classifier: Classifier, batch: int) -> float:
+def _milliseconds(classifier: Classifier, workers: int, batch: int) -> float:
     images = torch.rand(batch, 3, classifier.crop, classifier.crop, device=classifier.device)
     images = images.contiguous(memory_format=torch.channels_last)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            classifier(images)[0, 0].item()  # waits for a GPU too
+
     times = []
     for _ in range(ROUNDS + 1):
         start = time.perf_counter()
-        classifier(images)[0, 0].item()  # waits for a GPU too
+        for _ in in_workers(workers, forward, [()] * workers):
+            pass
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:]) * 1000 / batch  # the first one warms up
+    return statistics.median(times[1:]) * 1000 / (batch * workers)  # the first round warms up
+
+
+def in_workers(workers: int, function: Callable[..., Any], calls: Iterable[tuple]) -> Iterator[Any]:
+    """The results of ``function(*call)``, as they come, from threads of one torch thread each.
+
+    Threads suffice: torch lets go of Python's lock while it computes. When one call fails, those
+    that have not begun are dropped, and its exception is raised here.
+    """
+    failed = threading.Event()
+
+    def guarded(call: tuple) -> Any:
+        if failed.is_set():
+            return None
+        try:
+            return function(*call)
+        except BaseException:  # Ctrl-C too
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = [pool.submit(guarded, call) for call in calls]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            failed.set()

@@ -27,12 +27,12 @@ import torch
 from tqdm import tqdm
 
 from fgsm_lib import attacks, classifiers, datasets
-from fgsm_lib.calibrate import Setting, calibrated
+from fgsm_lib.calibrate import Setting, calibrated, in_workers
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.errors import InputError
 
-SHARD_IMAGES = 32
+SHARD_IMAGES = 16
 
 SCHEMA = pa.schema(
     [
@@ -87,9 +87,8 @@ def write_sweep(
     """
     origin = provenance(dataset, classifier, settings)
     setting = calibrated(classifier, path.with_name("calibration.json"))
-    torch.set_num_threads(setting.threads)
     print(
-        f"{classifier.name} on {classifier.device}: threads {setting.threads}, batches of "
+        f"{classifier.name} on {classifier.device}: {setting.workers} workers, batches of "
         f"{setting.batch} ({setting.milliseconds:.1f} ms per image and forward pass)",
         flush=True,
     )
@@ -97,14 +96,18 @@ def write_sweep(
     shards.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(dataset), SHARD_IMAGES)
     files = [shards / f"{start:07d}.parquet" for start in starts]
+
+    def finish(start: int, file: Path) -> int:
+        samples = range(start, min(start + SHARD_IMAGES, len(dataset)))
+        if not file.exists():
+            table = sweep_samples(dataset, classifier, settings, samples, setting.batch)
+            _write_table(table, file)
+        return len(samples)
+
     began = time.perf_counter()
     with tqdm(total=len(dataset), desc=f"{settings.direction} signs", unit="image") as progress:
-        for start, file in zip(starts, files, strict=True):
-            samples = range(start, min(start + SHARD_IMAGES, len(dataset)))
-            if not file.exists():
-                table = sweep_samples(dataset, classifier, settings, samples, setting.batch)
-                _write_table(table, file)
-            progress.update(len(samples))
+        for done in in_workers(setting.workers, finish, zip(starts, files, strict=True)):
+            progress.update(done)
     # The table is the sign that all is there, so its provenance is written first.
     described = origin | _circumstances(setting, time.perf_counter() - began)
     path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")

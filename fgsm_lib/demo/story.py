@@ -1,0 +1,51 @@
+"""What the pages tell about the demo set, beyond what they tell about any set."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from fgsm_lib.demo.images import CLASS_NAMES
+from fgsm_lib.demo.roles import ROLES_FILE
+
+CARD_FACTS = Path(__file__).with_name("model_card.json")
+
+
+def role_sentence(sample: int) -> str:
+    """Why this picture stands at the number of a case study; empty for any other."""
+    roles = json.loads(ROLES_FILE.read_text(encoding="utf-8"))
+    role = roles.get(str(sample))
+    if role is None:
+        return ""
+    return (
+        f"The pictures of the demo set are numbered so that this one plays the part of sample "
+        f"{sample} of the original page. It was chosen by a rule: {role['reason']}."
+    )
+
+
+def confusion(clean: pd.DataFrame, word: int) -> pd.DataFrame:
+    """Which pattern (word 0) or shape (word 1) was seen in which: counts, truth by row.
+
+    Class names are "<pattern> <shape>".
+    """
+    names = pd.Series([name.split()[word] for name in CLASS_NAMES])
+    truth = clean["label"].map(names).rename("truth")
+    seen = clean["predicted_class"].map(names).rename("seen")
+    order = list(dict.fromkeys(names))
+    return pd.crosstab(truth, seen).reindex(index=order, columns=order, fill_value=0)
+
+
+def training_sentence() -> str:
+    """How the demo classifier was made, with the numbers of its model card."""
+    facts = json.loads(CARD_FACTS.read_text(encoding="utf-8"))
+    training = facts["training"]
+    attack = max(stage["attack_255"] for stage in training["stages"])
+    steps = sum(stage["steps"] for stage in training["stages"])
+    return (
+        f"The weights were trained by this project on generated pictures of another seed, "
+        f"in {steps} steps. In the last stage the network also saw FGSM copies of its pictures, "
+        f"with ε up to {attack:g}/255: **light adversarial training**. Without it, a small network "
+        "on generated pictures is so fragile that nearly every picture is lost at the smallest "
+        "visible step, and there would be nothing to compare. So what this build finds says "
+        "something about the method, and nothing about how robust an ImageNet classifier is."
+    )
