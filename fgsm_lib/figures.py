@@ -171,7 +171,8 @@ def case_curve(case: Case) -> Drawing:
     )
     axis.plot(x, y, color="C0", label="FGSM: class correct")
     axis.plot(x[right], y[right], "o", color="C0")
-    axis.plot(x[~right], y[~right], "X", color="C1", markersize=7, label="FGSM: class wrong")
+    if not right.all():
+        axis.plot(x[~right], y[~right], "X", color="C1", markersize=7, label="FGSM: class wrong")
     axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel("confidence")
     _epsilon_axis(axis, x.max())
@@ -246,7 +247,7 @@ def rates(
         color = f"C{place}"
         _band(axis, curve, column, color, MARKERS[place], label)
         if control is not None:
-            axis.plot(control["epsilon_255"], control[column], ":", color=color, linewidth=1.3)
+            axis.plot(control["epsilon_255"], control[column], ":", color=color)
         if published is not None:
             axis.plot(published["epsilon_255"], published[column], "--", color=color, linewidth=1.1)
     _style_keys(axis, control is not None, published is not None)
@@ -283,7 +284,7 @@ def bins(
         for others, line in ((control, ":"), (published, "--")):
             if others and name in others:
                 other = others[name]
-                axis.plot(other["epsilon_255"], other[column], line, color=color, linewidth=1.2)
+                axis.plot(other["epsilon_255"], other[column], line, color=color, linewidth=1.5)
     together.set_title("all bins")
     for axis in axes[:, 0]:
         axis.set_ylabel(label)
@@ -350,6 +351,7 @@ def class_counts(labels: Sequence[int], classes: int) -> Drawing:
     axis.set_xlabel("images in a class")
     axis.set_ylabel("classes")
     axis.grid(False)
+    axis.set_xlim(values.min() - 2, values.max() + 2)
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     alt = (
         f"Histogram of images per class over {classes} classes: {int((per_class > 0).sum())} "

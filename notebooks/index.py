@@ -24,6 +24,7 @@ from fgsm_lib.study import open_study
 
 study = open_study(profile)
 case = open_case(study, study.profile.cases[0])
+epsilon = wording.telling_epsilon(case)
 
 # %% [markdown]
 # A classifier that is right about a picture can be made wrong by changing every pixel a little,
@@ -36,10 +37,11 @@ case = open_case(study, study.profile.cases[0])
 show(
     figures.triple,
     case,
-    6,
+    epsilon,
     name="fig-home",
     caption="One FGSM step on one image. Left: the image and what the classifier sees in it. "
-    f"Middle: the direction of the step. Right: the image after the step. {credit(case.photo)}",
+    f"Middle: the direction of the step. Right: the image after a step of {epsilon:g}/255, "
+    f"{wording.telling_reason(case)}. {credit(case.photo)}",
 )
 
 # %% [markdown]
@@ -68,4 +70,6 @@ say(
 # - The case studies in the menu: three images, from ε = 0 to 20/255.
 # - [The hypothesis](hypothesis.ipynb): are images with a high initial confidence harder to
 #   manipulate?
+# - [The original's claims, checked](claims.ipynb): every sentence of the original page, judged on
+#   its own numbers and on this run.
 # - [About this build](about.ipynb): versions, hashes, times.

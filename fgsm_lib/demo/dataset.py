@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fgsm_lib.demo.images import CLASS_NAMES, Picture, label_of, picture
 from fgsm_lib.demo.png import encode_png

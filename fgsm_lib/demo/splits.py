@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fgsm_lib.demo.images import picture, scene_of
 from fgsm_lib.demo.version import generator_version

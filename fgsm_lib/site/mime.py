@@ -43,7 +43,9 @@ def _figure(renderer, data) -> nodes.figure:
 def _table(renderer, data) -> nodes.table:
     """A numbered table. Cells are text nodes, so no cell can bring markup into the page."""
     content = data.content
-    table = nodes.table(classes=["results"])
+    # Numbers stay on one line; long texts may wrap.
+    longest = max((len(cell) for row in content["rows"] for cell in row), default=0)
+    table = nodes.table(classes=["results", "texts" if longest > 30 else "numbers"])
     title = nodes.title()
     title += _markdown(renderer, content["caption"], data.line)
     group = nodes.tgroup(cols=len(content["columns"]))

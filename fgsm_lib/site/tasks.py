@@ -28,6 +28,7 @@ PAGES = {
     "method": "method.py",
     "data-and-model": "data_and_model.py",
     "hypothesis": "hypothesis.py",
+    "claims": "claims.py",
     "about": "about.py",
 }
 CASE_NOTEBOOK = "case_study.py"
