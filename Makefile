@@ -47,9 +47,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.site: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[site]"
+	@echo "setting up .venv; the first time takes a few minutes"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[site]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.site
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[site,test]"
+	@echo "setting up .venv; the first time takes a few minutes"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[site,test]"
 	@touch $@

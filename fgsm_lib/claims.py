@@ -10,12 +10,9 @@ Three words recur. "Around" an ε is within a factor of 1.5, "around" a confiden
 points, and a shape (L, U) is what ``analysis.curve_shape`` calls it.
 """
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,11 +20,7 @@ from scipy import stats
 
 from fgsm_lib import analysis, published
 from fgsm_lib.cases import short_name
-from fgsm_lib.demo import story
-from fgsm_lib.markdown import escape
 from fgsm_lib.perception import JUST_NOTICEABLE_DELTA_E
-from fgsm_lib.profiles import DEMO
-from fgsm_lib.study import Study
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -35,10 +28,6 @@ UNKNOWN = "cannot be judged"
 VERDICTS = (HOLDS, FAILS, UNKNOWN)
 
 Bin = tuple[float, float]
-
-# How far the five pictures of the original's series lie from the first, in gray levels: the median
-# over all pixel values of its figure. Its caption gives another number for the last one.
-PUBLISHED_SERIES_255 = (0.0, 4.0, 8.0, 12.0, 16.0)
 
 
 @dataclass(frozen=True)
@@ -195,8 +184,8 @@ def low_end_of_766(evidence: Evidence) -> Judgment:
     top = first.loc[first["confidence"].idxmax()]
     return _judgment(
         bool(below.loc[below.idxmax() :].all()),
-        f"Below 0.4 from {_eps(first['epsilon_255'].iloc[0])} on; "
-        f"the highest value from there is {top['confidence']:.2f} at {_eps(top['epsilon_255'])}.",
+        f"Below 0.4 from {eps(first['epsilon_255'].iloc[0])} on; "
+        f"the highest value from there is {top['confidence']:.2f} at {eps(top['epsilon_255'])}.",
     )
 
 
@@ -229,8 +218,8 @@ def back_766(evidence: Evidence) -> Judgment:
     first, after = _after_first_wrong(evidence, 766)
     back = bool(after["correct"].iloc[0])
     again = after.loc[~after["correct"], "epsilon_255"].tolist()
-    text = f"First wrong at {_eps(first)}, {'right again' if back else 'still wrong'} at "
-    text += _eps(after["epsilon_255"].iloc[0])
+    text = f"First wrong at {eps(first)}, {'right again' if back else 'still wrong'} at "
+    text += eps(after["epsilon_255"].iloc[0])
     return _judgment(back, text + (f", and wrong at {_list(again)}." if back and again else "."))
 
 
@@ -246,7 +235,7 @@ def one_epsilon_766(evidence: Evidence) -> Judgment:
     rows = _sample(evidence, 766)
     wrong = rows[~rows["correct"]]
     if wrong.empty:
-        return _judgment(False, f"It is wrong at no ε up to {_eps(rows['epsilon_255'].max())}.")
+        return _judgment(False, f"It is wrong at no ε up to {eps(rows['epsilon_255'].max())}.")
     text = f"It is wrong at {_list(wrong['epsilon_255'])}"
     text += f", with at most {wrong['confidence'].max():.1%}."
     return _judgment(len(wrong) == 1 and wrong["confidence"].max() < 0.4, text)
@@ -266,13 +255,13 @@ def lower_again_766(evidence: Evidence) -> Judgment:
     first, after = _after_first_wrong(evidence, 766)
     back = after[after["correct"]]
     if back.empty:
-        return _judgment(False, f"Wrong from {_eps(first)} on: the correct class never returns.")
+        return _judgment(False, f"Wrong from {eps(first)} on: the correct class never returns.")
     rows = _sample(evidence, 766)
     here = back.iloc[0]
     before = rows[rows["epsilon_255"] < here["epsilon_255"]].iloc[-1]
     text = (
-        f"{before['confidence']:.1%} at {_eps(before['epsilon_255'])} (false), "
-        f"{here['confidence']:.1%} at {_eps(here['epsilon_255'])} (correct)"
+        f"{before['confidence']:.1%} at {eps(before['epsilon_255'])} (false), "
+        f"{here['confidence']:.1%} at {eps(here['epsilon_255'])} (correct)"
     )
     higher = back.loc[back["confidence"] > before["confidence"], "epsilon_255"]
     lower = bool(here["confidence"] < before["confidence"])
@@ -418,7 +407,7 @@ def accuracy_rises(evidence: Evidence) -> Judgment:
     (begin, low), (end, high) = rise
     n = int(curve["n"].iloc[0])
     count = round((high - low) * n)
-    text = f"It rises from {low:.3f} at {_eps(begin)} to {high:.3f} at {_eps(end)}, by {count} of "
+    text = f"It rises from {low:.3f} at {eps(begin)} to {high:.3f} at {eps(end)}, by {count} of "
     text += f"{_images(n)} (95 % intervals: {_interval(low, n)} and {_interval(high, n)})."
     return _judgment(_around(begin, 4) and _around(end, 10), text)
 
@@ -461,7 +450,7 @@ def accuracy_falls_again(evidence: Evidence) -> Judgment:
     if len(values) < 2:
         raise _NotThere("The grid has fewer than two ε from 10/255 on.")
     text = ", ".join(f"{value:.3f}" for value in values)
-    last = _eps(curve["epsilon_255"].max())
+    last = eps(curve["epsilon_255"].max())
     falls = values.is_monotonic_decreasing and values.iloc[-1] < values.iloc[0]
     return _judgment(falls, f"From 10/255 to {last}: {text}.")
 
@@ -489,7 +478,7 @@ def top5_follows(evidence: Evidence) -> Judgment:
     if rise is not None:
         (begin, low), (end, high) = rise
         change = _at(curve, "top5", end) - _at(curve, "top5", begin)
-        text += f"; from {_eps(begin)} to {_eps(end)} top-1 changes by {high - low:+.3f}, "
+        text += f"; from {eps(begin)} to {eps(end)} top-1 changes by {high - low:+.3f}, "
         text += f"top-5 by {change:+.3f}"
     return _judgment(rho >= 0.9 and bool((gap > 0).all()), text + ".")
 
@@ -565,7 +554,7 @@ def level_at_large_epsilon(evidence: Evidence) -> Judgment:
     bins = _bins(evidence, at_least=2)
     values = {edges: _mean(curve, "top1", 20 - 1e-9, np.inf) for edges, curve in bins.items()}
     last = {edges: curve["top1"].iloc[-1] for edges, curve in bins.items()}
-    end = _eps(max(curve["epsilon_255"].max() for curve in bins.values()))
+    end = eps(max(curve["epsilon_255"].max() for curve in bins.values()))
     text = f"Mean top-1 from 20/255 on: {_by_bin(evidence, values)} "
     text += f"At {end}: {_by_bin(evidence, last)}"
     return _judgment(_falls(values.values()), text)
@@ -584,7 +573,7 @@ def same_trend(evidence: Evidence) -> Judgment:
         if len(curve) < 3:
             raise _NotThere("There are fewer than three values of ε.")
         shapes.add(analysis.curve_shape(curve["confidence"]))
-        low = _eps(_lowest(curve)["epsilon_255"])
+        low = eps(_lowest(curve)["epsilon_255"])
         parts.append(
             f"{analysis.bin_name(*edges)}: {analysis.curve_shape(curve['confidence'])}, lowest at "
             f"{low}"
@@ -612,9 +601,9 @@ def confidence_drop(evidence: Evidence) -> Judgment:
         return _falls(list(lost(step).values())[::-1])
 
     grid = next(iter(bins.values()))["epsilon_255"]
-    text = f"Lost at {_eps(grid.iloc[1])}: {_by_bin(evidence, lost(1))}"
+    text = f"Lost at {eps(grid.iloc[1])}: {_by_bin(evidence, lost(1))}"
     if ordered(1) and min(len(curve) for curve in bins.values()) > 2 and not ordered(2):
-        text += f" No longer in this order at {_eps(grid.iloc[2])}: {_by_bin(evidence, lost(2))}"
+        text += f" No longer in this order at {eps(grid.iloc[2])}: {_by_bin(evidence, lost(2))}"
     return _judgment(ordered(1), text)
 
 
@@ -651,7 +640,7 @@ def hard_to_fool(evidence: Evidence) -> Judgment:
     curve = _bin(evidence, TOP_BIN)
     fooled, n, last = 1 - _at(curve, "top1", 4), curve["n"].iloc[0], curve.iloc[-1]
     text = f"{round(fooled * n)} of {_images(n)} ({fooled:.0%}) are fooled at 4/255, "
-    text += f"{1 - last['top1']:.0%} at {_eps(last['epsilon_255'])}."
+    text += f"{1 - last['top1']:.0%} at {eps(last['epsilon_255'])}."
     return _judgment(fooled < 0.5, text)
 
 
@@ -670,7 +659,7 @@ def never_fooled_132(evidence: Evidence) -> Judgment:
     wrong = rows.loc[~rows["correct"], "epsilon_255"]
     if len(wrong):
         return _judgment(False, f"It is wrong at {_list(wrong)}.")
-    largest = _eps(rows["epsilon_255"].max())
+    largest = eps(rows["epsilon_255"].max())
     return _judgment(True, f"Correct at all {len(rows)} values of ε, the largest being {largest}.")
 
 
@@ -730,8 +719,8 @@ def early_528(evidence: Evidence) -> Judgment:
     rows = _sample(evidence, 528)
     wrong = rows.loc[~rows["correct"], "epsilon_255"]
     if wrong.empty:
-        return _judgment(False, f"It is never wrong, up to {_eps(rows['epsilon_255'].max())}.")
-    return _judgment(bool(wrong.min() <= 1), f"It is wrong first at {_eps(wrong.min())}.")
+        return _judgment(False, f"It is never wrong, up to {eps(rows['epsilon_255'].max())}.")
+    return _judgment(bool(wrong.min() <= 1), f"It is wrong first at {eps(wrong.min())}.")
 
 
 @_claim(
@@ -765,7 +754,7 @@ def level_528(evidence: Evidence) -> Judgment:
     first, after = _after_first_wrong(evidence, 528)
     rows = _sample(evidence, 528)
     values = rows.loc[rows["epsilon_255"] >= first, "confidence"]
-    text = f"From {_eps(first)} to {_eps(after['epsilon_255'].max())} it lies between "
+    text = f"From {eps(first)} to {eps(after['epsilon_255'].max())} it lies between "
     text += f"{values.min():.1%} and {values.max():.1%}; the mean over the grid is "
     text += f"{values.mean():.1%}."
     return _judgment(bool(((values - 0.15).abs() <= 0.05).all()), text)
@@ -837,7 +826,7 @@ def _color(evidence: Evidence, epsilon_255: float) -> float:
 def _at(rows: pd.DataFrame, column: str, epsilon_255: float):
     values = rows.loc[np.isclose(rows["epsilon_255"], epsilon_255), column]
     if values.empty:
-        raise _NotThere(f"{_eps(epsilon_255)} is not on the grid.")
+        raise _NotThere(f"{eps(epsilon_255)} is not on the grid.")
     return values.iloc[0]
 
 
@@ -854,7 +843,7 @@ def _after_first_wrong(evidence: Evidence, sample: int) -> tuple[float, pd.DataF
     rows = _sample(evidence, sample)
     wrong = rows.loc[~rows["correct"], "epsilon_255"]
     if wrong.empty:
-        raise _NotThere(f"It is never fooled, up to {_eps(rows['epsilon_255'].max())}.")
+        raise _NotThere(f"It is never fooled, up to {eps(rows['epsilon_255'].max())}.")
     after = rows[rows["epsilon_255"] > wrong.min()]
     if after.empty:
         raise _NotThere("It is fooled only at the last ε of the grid.")
@@ -879,7 +868,7 @@ def _minimum_around(evidence: Evidence, epsilon_255: float) -> Judgment:
     rise = _first_rise(curve)
     if rise is not None:
         (begin, _), (end, _) = rise
-        text += f" Accuracy first rises from {_eps(begin)} to {_eps(end)}."
+        text += f" Accuracy first rises from {eps(begin)} to {eps(end)}."
     return _judgment(_around(_lowest(curve)["epsilon_255"], epsilon_255), text)
 
 
@@ -909,7 +898,8 @@ def _around(epsilon_255: float, target: float) -> bool:
 # --- numbers in words ---------------------------------------------------------------------------
 
 
-def _eps(epsilon_255: float) -> str:
+def eps(epsilon_255: float) -> str:
+    """``"4/255"``."""
     return f"{epsilon_255:g}/255"
 
 
@@ -934,14 +924,14 @@ def _path(rows: pd.DataFrame) -> str:
     low, end = _lowest(rows), rows.iloc[-1]
     return (
         f"Confidence starts at {rows['confidence'].iloc[0]:.3f}, is lowest at "
-        f"{_eps(low['epsilon_255'])} with {low['confidence']:.3f}, and ends at "
-        f"{end['confidence']:.3f} at {_eps(end['epsilon_255'])}."
+        f"{eps(low['epsilon_255'])} with {low['confidence']:.3f}, and ends at "
+        f"{end['confidence']:.3f} at {eps(end['epsilon_255'])}."
     )
 
 
 def _visible(delta_e: float, epsilon_255: float) -> str:
     return (
-        f"ΔE is {delta_e:.1f} at {_eps(epsilon_255)}, "
+        f"ΔE is {delta_e:.1f} at {eps(epsilon_255)}, "
         f"{delta_e / JUST_NOTICEABLE_DELTA_E:.1f} times what is just noticeable."
     )
 
@@ -963,251 +953,3 @@ def _by_bin(evidence: Evidence, values: Mapping[Bin, float], form: str = ".3f") 
         elif name in evidence.absent:
             parts.append(f"{name}: missing")
     return "; ".join(parts) + "."
-
-
-# --- evidence -----------------------------------------------------------------------------------
-
-
-def published_evidence() -> Evidence:
-    """The published numbers. A file that is missing or damaged is left out, with the reason."""
-    absent = {
-        "images": "The published numbers hold no curves of single images but the three.",
-        "colors": "The published numbers hold no images.",
-    }
-
-    def read(key: str, load: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
-        try:
-            return load()
-        except FileNotFoundError as error:
-            absent[key] = f"The published file {Path(error.filename or '').name} is missing."
-        except (ValueError, KeyError) as error:  # pandas' own errors are kinds of ValueError
-            absent[key] = f"The published numbers of {key} cannot be read ({error})."
-        return None
-
-    bins = {}
-    for percent, (low, high, n) in published.BINS.items():
-        name = analysis.bin_name(low, high)
-        curve = read(name, lambda percent=percent: published.bin_curve(percent))
-        if curve is not None:
-            bins[low, high] = curve.assign(n=n)
-    samples = {}
-    for sample in published.SAMPLES:
-        curve = read(f"sample {sample}", lambda sample=sample: published.sample_curve(sample))
-        if curve is not None:
-            samples[sample] = curve
-    return Evidence(
-        source=published.SOURCE,
-        bins=bins,
-        everything=read("all images", published.all_samples_curve),
-        samples=samples,
-        series_255=PUBLISHED_SERIES_255,
-        absent=absent,
-    )
-
-
-def run_evidence(study: Study, colors: pd.DataFrame | None = None) -> Evidence:
-    """The same from a run, on the same grids and bins.
-
-    ``colors`` comes from ``perception.difference_table``. A sample counts if it is the original's
-    photograph, or in the demo set a picture that plays its part.
-    """
-    profile, photos, table = study.profile, study.dataset.photos, study.table
-    rows = analysis.at(table, profile.hypothesis_epsilon_255)
-    absent, samples, stand_ins = {}, {}, set()
-    for sample in published.SAMPLES:
-        plays = profile.name == DEMO and bool(story.role_sentence(sample))
-        if sample >= len(photos) or not (plays or published.covers(photos[sample])):
-            absent[f"sample {sample}"] = (
-                f"Sample {sample} of this set is not the photograph of the original page."
-                if sample < len(photos)
-                else f"This set has no sample {sample}."
-            )
-            continue
-        if plays and not published.covers(photos[sample]):
-            stand_ins.add(sample)
-        curve = analysis.at(table[table["sample"] == sample], profile.case_epsilon_255)
-        names = [study.dataset.class_names[index] for index in curve["predicted_class"]]
-        samples[sample] = curve.assign(predicted_class=names)
-    confident = analysis.initially_correct(table, *TOP_BIN)
-    if not len(confident):
-        absent["images"] = (
-            f"No initially correct image has a clean confidence of {analysis.bin_name(*TOP_BIN)}."
-        )
-    if colors is not None and "direction" in colors:
-        colors = colors[colors["direction"] == "FGSM"]
-    return Evidence(
-        source=f"profile {profile.name}",
-        bins={
-            edges: analysis.curve(rows, analysis.initially_correct(table, *edges))
-            for edges in analysis.ORIGINAL_BINS
-        },
-        everything=analysis.curve(analysis.at(table, profile.all_images_epsilon_255)),
-        samples=samples,
-        images=rows[rows["sample"].isin(confident)],
-        colors=colors,
-        stand_ins=frozenset(stand_ins),
-        absent=absent,
-    )
-
-
-# --- the ledger ---------------------------------------------------------------------------------
-
-
-def ledger(published_numbers: Evidence, run: Evidence) -> pd.DataFrame:
-    """Every claim judged twice: id, part, title, statement, reading, and for ``published_`` and
-    ``run_`` the verdict and the evidence."""
-    rows = []
-    for claim in CLAIMS:
-        theirs, ours = claim.judge(published_numbers), claim.judge(run)
-        rows.append(
-            {
-                "id": claim.id,
-                "part": claim.part,
-                "title": claim.title,
-                "statement": claim.statement,
-                "reading": claim.reading,
-                "published_verdict": theirs.verdict,
-                "published_evidence": theirs.evidence,
-                "run_verdict": ours.verdict,
-                "run_evidence": ours.evidence,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def write_ledger(frame: pd.DataFrame, path: Path) -> None:
-    """The ledger as a JSON list, one object per claim. A reader never sees half a file."""
-    text = json.dumps(frame.to_dict("records"), indent=2, ensure_ascii=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def verdict_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts as a table for reading."""
-    columns = {
-        "title": "claim",
-        "published_verdict": "published numbers",
-        "run_verdict": "this run",
-    }
-    return frame[list(columns)].rename(columns=columns)
-
-
-def distances(published_numbers: Evidence, run: Evidence) -> pd.DataFrame:
-    """How far a run lies from every published curve, over the ε that both have.
-
-    Columns: curve, values (how many ε), largest, at (its epsilon_255), rms (root mean square).
-    """
-    pairs = []
-    measures = {"top1": "top-1", "top5": "top-5", "confidence": "mean confidence"}
-    curves = {
-        analysis.bin_name(*edges): (curve, run.bins.get(edges))
-        for edges, curve in published_numbers.bins.items()
-    }
-    curves["all images"] = (published_numbers.everything, run.everything)
-    for name, (theirs, ours) in curves.items():
-        pairs += [(f"{name}, {label}", theirs, ours, key) for key, label in measures.items()]
-    for sample, theirs in published_numbers.samples.items():
-        ours = run.samples.get(sample)
-        pairs.append((f"sample {sample}, confidence", theirs, ours, "confidence"))
-    rows = []
-    for name, theirs, ours, column in pairs:
-        if theirs is None or ours is None or theirs.empty or ours.empty:
-            continue
-        theirs, ours = (frame.set_index("epsilon_255")[column] for frame in (theirs, ours))
-        gap = (ours - theirs).dropna().abs()  # only the ε that both have
-        if len(gap):
-            row = {"curve": name, "values": len(gap), "largest": gap.max(), "at": gap.idxmax()}
-            rows.append({**row, "rms": float(np.sqrt((gap**2).mean()))})
-    return pd.DataFrame(rows, columns=["curve", "values", "largest", "at", "rms"])
-
-
-def distance_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The distances as a table for reading."""
-    return pd.DataFrame(
-        {
-            "published curve": table["curve"],
-            "values of ε": table["values"],
-            "largest distance": [
-                f"{row['largest']:.3f} at {_eps(row['at'])}" for _, row in table.iterrows()
-            ],
-            "root mean square": [f"{value:.3f}" for value in table["rms"]],
-        }
-    )
-
-
-# --- the page in words (Markdown) ---------------------------------------------------------------
-
-
-def summary_sentence(frame: pd.DataFrame) -> str:
-    """How many claims hold, on either side, and how many verdicts differ."""
-    theirs, ours = (frame[f"{side}_verdict"] for side in ("published", "run"))
-    both = (theirs != UNKNOWN) & (ours != UNKNOWN)
-    differ = int((both & (theirs != ours)).sum())
-    return (
-        f"Of {len(frame)} claims, **on the published numbers** {_counts(theirs)}; **in this run** "
-        f"{_counts(ours)}. Of the {int(both.sum())} that can be judged on both, {differ} come out "
-        "differently."
-    )
-
-
-def _counts(verdicts: pd.Series) -> str:
-    holds, fails, unknown = (int((verdicts == verdict).sum()) for verdict in VERDICTS)
-    return f"{holds} hold, {fails} do not and {unknown} cannot be judged"
-
-
-def details(frame: pd.DataFrame, part: str) -> str:
-    """The claims of one part as a definition list: the words, the rule, both verdicts."""
-    entries = []
-    for _, row in frame[frame["part"] == part].iterrows():
-        lines = [
-            f"**{escape(row['title'])}**",
-            f": “{escape(row['statement'])}”",
-            f": *Read as:* {escape(row['reading'])}",
-            f": *Published numbers:* **{row['published_verdict']}.** "
-            f"{escape(row['published_evidence'])}",
-            f": *This run:* **{row['run_verdict']}.** {escape(row['run_evidence'])}",
-        ]
-        entries.append("\n".join(lines))
-    return "\n\n".join(entries)
-
-
-def disagreements(frame: pd.DataFrame) -> str:
-    """Where the author's words and the author's data differ, as a list."""
-    rows = frame[frame["published_verdict"] == FAILS]
-    if rows.empty:
-        return "On the published numbers, no claim that can be judged fails."
-    return "\n".join(
-        f"- **{escape(row['title'])}.** “{escape(row['statement'])}” In the data: "
-        f"{escape(row['published_evidence'])}"
-        for _, row in rows.iterrows()
-    )
-
-
-def distance_sentence(table: pd.DataFrame, study: Study) -> str:
-    """What the distances to the published curves mean: a reproduction, or another setting."""
-    if table.empty:
-        return "This run has no value of ε in common with the published curves."
-    worst = table.loc[table["largest"].idxmax()]
-    profile = study.profile
-    settings = {
-        "architecture": (profile.arch, "googlenet"),
-        "objective": (profile.objective, "true_logit"),
-        "clip": (profile.clip, "image"),
-    }
-    other = [
-        f"{name} `{ours}` (published: `{theirs}`)"
-        for name, (ours, theirs) in settings.items()
-        if ours != theirs
-    ]
-    text = (
-        "This run has the setting of the published one, so the distances tell whether it is "
-        "reproduced."
-        if not other
-        else f"This run has another setting: {', '.join(other)}. So the distances tell how much "
-        "that changes, not whether the publication can be reproduced."
-    )
-    return (
-        f"{text} The largest is {worst['largest']:.3f} ({worst['curve']}, at {_eps(worst['at'])})."
-    )

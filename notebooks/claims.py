@@ -21,20 +21,20 @@
 profile = "demo"
 
 # %% tags=["hide-input"]
-from fgsm_lib import claims, perception, published
+from fgsm_lib import ledger, perception, published
 from fgsm_lib.display import say, show_table
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
 samples = range(0, len(study.dataset), max(1, len(study.dataset) // 10))
 colors = perception.difference_table(study, samples, [4, 8, 12, 16])
-theirs = claims.published_evidence()
-ours = claims.run_evidence(study, colors)
-ledger = claims.ledger(theirs, ours)
-claims.write_ledger(ledger, study.folder / "claims.json")
+theirs = ledger.published_evidence()
+ours = ledger.run_evidence(study, colors)
+judged = ledger.judge_all(theirs, ours)
+ledger.write_ledger(judged, study.folder / "claims.json")
 
 # %% tags=["remove-input"]
-say(claims.summary_sentence(ledger))
+say(ledger.summary_sentence(judged))
 if not published.covers_all(study.dataset.photos):
     say(
         f"This run looks at other images than the published one: {study.profile.title}. That a "
@@ -44,7 +44,7 @@ if not published.covers_all(study.dataset.photos):
 
 # %% tags=["hide-input"]
 show_table(
-    claims.verdict_table(ledger),
+    ledger.verdict_table(judged),
     name="tab-claims",
     caption="Every claim and whether it holds.",
 )
@@ -55,7 +55,7 @@ show_table(
 # On the author's own numbers these claims do not hold:
 
 # %% tags=["remove-input"]
-say(claims.disagreements(ledger))
+say(ledger.disagreements(judged))
 
 # %% [markdown]
 # Two statements have two readings each, and both are in the ledger. "This is roughly the same
@@ -71,7 +71,7 @@ say(claims.disagreements(ledger))
 # about [the method](method.ipynb).
 
 # %% tags=["remove-input"]
-say(claims.details(ledger, "Sample 766"))
+say(ledger.details(judged, "Sample 766"))
 
 # %% [markdown]
 # ## The most confident images
@@ -79,29 +79,29 @@ say(claims.details(ledger, "Sample 766"))
 # Means over the initially correct images with a clean confidence of 99–100 %.
 
 # %% tags=["remove-input"]
-say(claims.details(ledger, "The most confident images"))
+say(ledger.details(judged, "The most confident images"))
 
 # %% [markdown]
 # ## Confidence levels compared
 
 # %% tags=["remove-input"]
-say(claims.details(ledger, "Confidence levels compared"))
+say(ledger.details(judged, "Confidence levels compared"))
 
 # %% [markdown]
 # ## Single images
 
 # %% tags=["remove-input"]
-say(claims.details(ledger, "Single images"))
+say(ledger.details(judged, "Single images"))
 
 # %% [markdown]
 # ## Distance to the published curves
 
 # %% tags=["remove-input"]
 if published.covers_all(study.dataset.photos):
-    distances = claims.distances(theirs, ours)
-    say(claims.distance_sentence(distances, study))
+    distances = ledger.distances(theirs, ours)
+    say(ledger.distance_sentence(distances, study))
     show_table(
-        claims.distance_table(distances),
+        ledger.distance_table(distances),
         name="tab-distances",
         caption="How far this run lies from every published curve. Sample 528 was read off its "
         "plot, to about 0.01.",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fgsm_lib import analysis, claims, published
+from fgsm_lib import analysis, claims, ledger, published
 from fgsm_lib.claims import FAILS, HOLDS, UNKNOWN, Evidence
 from fgsm_lib.datasets import Photo
 from fgsm_lib.demo import story
@@ -417,7 +417,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def theirs() -> Evidence:
-    return claims.published_evidence()
+    return ledger.published_evidence()
 
 
 @pytest.mark.parametrize("id", CLAIMS)
@@ -447,7 +447,7 @@ def published_copy(tmp_path, monkeypatch) -> Path:
 )
 def test_a_missing_published_file_is_named(published_copy, file, lost, kept):
     (published_copy / file).unlink()
-    evidence = claims.published_evidence()
+    evidence = ledger.published_evidence()
     judgment = CLAIMS[lost].judge(evidence)
     assert judgment.verdict == UNKNOWN
     assert judgment.evidence == f"The published file {file} is missing."
@@ -456,24 +456,24 @@ def test_a_missing_published_file_is_named(published_copy, file, lost, kept):
 
 def test_a_missing_bin_is_named_among_the_others(published_copy):
     (published_copy / "fgsm_confidence_bin_90.csv").unlink()
-    judgment = CLAIMS["bins-level-at-4"].judge(claims.published_evidence())
+    judgment = CLAIMS["bins-level-at-4"].judge(ledger.published_evidence())
     assert judgment.verdict == HOLDS
     assert "90–95 %: missing" in judgment.evidence
 
 
 def test_a_damaged_published_file_is_not_judged(published_copy):
     (published_copy / "fgsm_confidence_bin_99.csv").write_text(",Epsilon\n0,1\n")
-    judgment = CLAIMS["99-l-shape"].judge(claims.published_evidence())
+    judgment = CLAIMS["99-l-shape"].judge(ledger.published_evidence())
     assert judgment.verdict == UNKNOWN
     assert "cannot be read" in judgment.evidence
 
 
 def test_without_any_published_file_only_the_figure_is_judged(published_copy):
     shutil.rmtree(published_copy)
-    evidence = claims.published_evidence()
+    evidence = ledger.published_evidence()
     judged = [id for id, claim in CLAIMS.items() if claim.judge(evidence).verdict != UNKNOWN]
     assert judged == ["766-series"]
-    assert claims.distances(evidence, evidence).empty
+    assert ledger.distances(evidence, evidence).empty
 
 
 # --- a run ---------------------------------------------------------------------------------------
@@ -509,7 +509,7 @@ def table(*samples: int, start: float = 0.995, fooled_from: float = 4.0) -> pd.D
 
 
 def test_a_run_on_the_original_s_photographs_has_its_samples():
-    evidence = claims.run_evidence(study(table(0, 766), published.SAMPLES, 1000))
+    evidence = ledger.run_evidence(study(table(0, 766), published.SAMPLES, 1000))
     assert sorted(evidence.samples) == [132, 528, 766]
     assert not evidence.stand_ins
     judgment = CLAIMS["766-fooled-at-4"].judge(evidence)
@@ -517,18 +517,18 @@ def test_a_run_on_the_original_s_photographs_has_its_samples():
 
 
 def test_other_photographs_cannot_stand_for_the_samples():
-    evidence = claims.run_evidence(study(table(0, 766), {}, 1000))
+    evidence = ledger.run_evidence(study(table(0, 766), {}, 1000))
     judgment = CLAIMS["766-start"].judge(evidence)
     assert judgment.verdict == UNKNOWN
     assert "not the photograph of the original page" in judgment.evidence
-    small = claims.run_evidence(study(table(0), {}, 3))
+    small = ledger.run_evidence(study(table(0), {}, 3))
     assert CLAIMS["766-start"].judge(small).evidence == "This set has no sample 766."
     assert CLAIMS["99-accuracy-falls"].judge(small).verdict == HOLDS  # the bins are judged
 
 
 def test_pictures_that_play_a_part_are_judged_and_named(monkeypatch):
     monkeypatch.setattr(story, "role_sentence", lambda sample: "It plays." * (sample == 766))
-    evidence = claims.run_evidence(study(table(0, 766), {}, 1000, name="demo"))
+    evidence = ledger.run_evidence(study(table(0, 766), {}, 1000, name="demo"))
     judgment = CLAIMS["766-drop"].judge(evidence)
     assert judgment.verdict == HOLDS
     assert judgment.evidence.endswith("(Sample 766 is another picture here, chosen to play this "
@@ -538,7 +538,7 @@ def test_pictures_that_play_a_part_are_judged_and_named(monkeypatch):
 
 def test_a_run_s_curves_are_those_of_its_bins():
     mixed = pd.concat([table(0, 1), table(2, start=0.93, fooled_from=1)])
-    evidence = claims.run_evidence(study(mixed, {}, 3))
+    evidence = ledger.run_evidence(study(mixed, {}, 3))
     assert evidence.bins[0.99, 1.0]["n"].tolist() == [2] * len(RUN_GRID)
     assert evidence.bins[0.95, 0.99].empty
     assert sorted(evidence.images["sample"].unique()) == [0, 1]
@@ -550,7 +550,7 @@ def test_only_the_attack_s_colors_count():
     both = pd.DataFrame(
         {"direction": ["FGSM", "random signs"], "epsilon_255": 4.0, "delta_e": [3.0, 9.0]}
     )
-    evidence = claims.run_evidence(study(table(0), {}, 1), both)
+    evidence = ledger.run_evidence(study(table(0), {}, 1), both)
     assert "ΔE is 3.0 at 4/255" in CLAIMS["visible-slight"].judge(evidence).evidence
 
 
@@ -566,16 +566,16 @@ def test_only_the_attack_s_colors_count():
     ids=["fooled", "never", "at once", "not confident", "wrong"],
 )
 def test_a_table_of_one_image_gives_a_whole_ledger(theirs, rows):
-    ledger = claims.ledger(theirs, claims.run_evidence(study(rows, {0: "p"}, 1)))
-    assert ledger["id"].tolist() == list(CLAIMS)
-    assert ledger["run_verdict"].isin(claims.VERDICTS).all()
-    assert not ledger["run_evidence"].str.contains("nan").any()
+    judged = ledger.judge_all(theirs, ledger.run_evidence(study(rows, {0: "p"}, 1)))
+    assert judged["id"].tolist() == list(CLAIMS)
+    assert judged["run_verdict"].isin(claims.VERDICTS).all()
+    assert not judged["run_evidence"].str.contains("nan").any()
     for part in claims.PARTS:
-        assert claims.details(ledger, part)
+        assert ledger.details(judged, part)
 
 
 def test_no_confident_image_is_said():
-    evidence = claims.run_evidence(study(table(0, start=0.5), {}, 1))
+    evidence = ledger.run_evidence(study(table(0, start=0.5), {}, 1))
     for id in ("99-l-shape", "l-in-most-images"):
         assert "clean confidence of 99–100 %" in CLAIMS[id].judge(evidence).evidence
 
@@ -584,24 +584,24 @@ def test_no_confident_image_is_said():
 
 
 @pytest.fixture(scope="module")
-def ledger(theirs) -> pd.DataFrame:
-    return claims.ledger(theirs, theirs)
+def judged(theirs) -> pd.DataFrame:
+    return ledger.judge_all(theirs, theirs)
 
 
-def test_both_sides_are_judged_alike(ledger):
-    assert (ledger["published_verdict"] == ledger["run_verdict"]).all()
-    assert (ledger["published_evidence"] == ledger["run_evidence"]).all()
+def test_both_sides_are_judged_alike(judged):
+    assert (judged["published_verdict"] == judged["run_verdict"]).all()
+    assert (judged["published_evidence"] == judged["run_evidence"]).all()
 
 
-def test_the_ledger_counts(ledger):
-    text = claims.summary_sentence(ledger)
+def test_the_ledger_counts(judged):
+    text = ledger.summary_sentence(judged)
     assert "Of 37 claims, **on the published numbers** 25 hold, 7 do not and 5 cannot" in text
     assert "Of the 32 that can be judged on both, 0 come out differently" in text
 
 
-def test_the_file_has_one_object_per_claim(ledger, tmp_path):
+def test_the_file_has_one_object_per_claim(judged, tmp_path):
     path = tmp_path / "new" / "claims.json"
-    claims.write_ledger(ledger, path)
+    ledger.write_ledger(judged, path)
     rows = json.loads(path.read_text(encoding="utf-8"))
     assert [row["id"] for row in rows] == list(CLAIMS)
     for row in rows:
@@ -610,7 +610,7 @@ def test_the_file_has_one_object_per_claim(ledger, tmp_path):
         assert row["published_verdict"] == PUBLISHED[row["id"]][0]
 
 
-def test_a_failed_write_leaves_the_old_file(ledger, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(judged, tmp_path, monkeypatch):
     path = tmp_path / "claims.json"
     path.write_text("old")
 
@@ -620,20 +620,20 @@ def test_a_failed_write_leaves_the_old_file(ledger, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", interrupted)
         with pytest.raises(OSError, match="disk full"):
-            claims.write_ledger(ledger, path)
+            ledger.write_ledger(judged, path)
     assert path.read_text() == "old"
-    claims.write_ledger(ledger, path)
+    ledger.write_ledger(judged, path)
     assert [file.name for file in tmp_path.iterdir()] == ["claims.json"]
 
 
-def test_the_page_s_tables_and_texts(ledger):
-    table = claims.verdict_table(ledger)
+def test_the_page_s_tables_and_texts(judged):
+    table = ledger.verdict_table(judged)
     assert table.columns.tolist() == ["claim", "published numbers", "this run"]
     assert len(table) == 37
-    text = claims.details(ledger, "Sample 766")
+    text = ledger.details(judged, "Sample 766")
     assert text.count("*Read as:*") == sum(c.part == "Sample 766" for c in claims.CLAIMS)
     assert "**does not hold.** It is wrong at 4, 18 and 20/255" in text
-    found = claims.disagreements(ledger)
+    found = ledger.disagreements(judged)
     assert found.count("\n- ") + 1 == 7
     assert "87.4%" in found
 
@@ -641,21 +641,21 @@ def test_the_page_s_tables_and_texts(ledger):
 def test_class_names_cannot_bring_markup():
     names = ["x", "x", "<b>[a](b)", "*c*", "x"]
     evidence = one(528, [0.8] * 5, [2, 3], classes=names)
-    text = claims.details(claims.ledger(evidence, evidence), "Single images")
+    text = ledger.details(ledger.judge_all(evidence, evidence), "Single images")
     assert "<b>" not in text
     assert r"\[a\]" in text
 
 
 def test_no_disagreement_is_said():
-    fine = claims.ledger(Evidence("a"), Evidence("b"))
-    assert "no claim that can be judged fails" in claims.disagreements(fine)
+    fine = ledger.judge_all(Evidence("a"), Evidence("b"))
+    assert "no claim that can be judged fails" in ledger.disagreements(fine)
 
 
 # --- distances -----------------------------------------------------------------------------------
 
 
 def test_published_curves_are_at_no_distance_from_themselves(theirs):
-    table = claims.distances(theirs, theirs)
+    table = ledger.distances(theirs, theirs)
     assert len(table) == 6 * 3 + 3
     assert (table["largest"] == 0).all()
     assert (table["rms"] == 0).all()
@@ -665,22 +665,22 @@ def test_distances_are_taken_where_both_have_values():
     first = replace(bins({"top1": RISES_4_TO_10}), samples={766: sample(U)})
     other = curve(top1=[1, 0.6, 0.4], grid=[0, 10, 20], confidence=[0.6, 1, 1])
     second = replace(first, bins={TOP: other}, samples={})
-    table = claims.distances(first, second).set_index("curve")
+    table = ledger.distances(first, second).set_index("curve")
     assert table.index.tolist() == [f"95–100 %, {m}" for m in ("top-1", "top-5", "mean confidence")]
     assert table.loc["95–100 %, top-1"].tolist() == [3, 0, 0, 0]
     row = table.loc["95–100 %, mean confidence"]  # 0.4 away at 0, nowhere else
     assert (row["values"], row["at"]) == (3, 0)
     assert row["largest"] == pytest.approx(0.4)
     assert row["rms"] == pytest.approx(np.sqrt(0.4**2 / 3))
-    text = claims.distance_table(table.reset_index())["largest distance"].tolist()
+    text = ledger.distance_table(table.reset_index())["largest distance"].tolist()
     assert text[2] == "0.400 at 0/255"
 
 
 def test_the_distances_say_whether_the_setting_is_the_published_one(theirs):
     run = study(table(0), {}, 1)
-    distances = claims.distances(theirs, claims.run_evidence(run))
-    assert "has the setting of the published one" in claims.distance_sentence(distances, run)
+    distances = ledger.distances(theirs, ledger.run_evidence(run))
+    assert "has the setting of the published one" in ledger.distance_sentence(distances, run)
     run.profile.objective = "cross_entropy"
-    text = claims.distance_sentence(distances, run)
+    text = ledger.distance_sentence(distances, run)
     assert "another setting: objective `cross_entropy` (published: `true_logit`)." in text
-    assert "no value of ε in common" in claims.distance_sentence(distances.iloc[:0], run)
+    assert "no value of ε in common" in ledger.distance_sentence(distances.iloc[:0], run)
