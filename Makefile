@@ -3,9 +3,8 @@ PYTHON ?= python3
 PROFILE ?= demo
 VENV := .venv
 BIN := $(VENV)/bin
-# "make site DATA=~/photos" leaves the ~ to the shell
-OPTIONS = --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
-          $(if $(ARCH),--arch $(ARCH))
+OPTIONS = --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)') \
+          $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(ARCH),--arch '$(ARCH)')
 
 .PHONY: help site case sweep bench serve test demo-weights format clean
 .DEFAULT_GOAL := help

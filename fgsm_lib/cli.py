@@ -114,17 +114,19 @@ def build(profile, data, weights, arch, samples: list[int], page: str = "index.h
     project = Path.cwd()
     if not (project / "_toc.yml").is_file():
         raise InputError(f"{project}: no _toc.yml here; expected the project's own folder.")
-    remember(data, weights, arch)
-    loaded = load_profile(profile)
-    from fgsm_lib.site import tasks
+    from fgsm_lib.site import tasks  # doit: needed for a build only
 
+    remember(data, weights, arch)
     if profile.endswith(".toml"):
-        profile = str(Path(profile).absolute())  # notebooks run in folders of their own
+        profile = str(
+            Path(profile).expanduser().absolute()
+        )  # notebooks run in folders of their own
+    loaded = load_profile(profile)
     os.environ["FGSM_BUILD"] = str(build_folder())
     names = names_of(loaded, [*loaded.cases, *samples])
     if not tasks.run(project, loaded, profile, samples, names):
         raise InputError("the build stopped; the last good site, if any, is still in place.")
-    place = (build_folder() / "html" / page).relative_to(project)
+    place = os.path.relpath(build_folder() / "html" / page)
     click.echo(f"done in {time.monotonic() - began:.0f} s: open {place} in a browser")
 
 
@@ -146,7 +148,8 @@ def remember(data: Path | None, weights: Path | None, arch: str | None) -> None:
     values = {"FGSM_DATA": data, "FGSM_WEIGHTS": weights, "FGSM_ARCH": arch}
     for name, value in values.items():
         if value:
-            os.environ[name] = str(value.absolute() if isinstance(value, Path) else value)
+            path = isinstance(value, Path)
+            os.environ[name] = str(value.expanduser().absolute() if path else value)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,7 @@ if study.profile.name == "demo":
         caption=f"What the classifier sees (columns) in which toy (rows): number of images among "
         f"{len(clean)}, colored by the share of the row.",
     )
+    say("````{dropdown} The model card of this classifier\n" + story.model_card() + "\n````")
 
 # %% [markdown]
 # *Confidence* is the largest softmax probability, whatever the class; top-5 counts an image as

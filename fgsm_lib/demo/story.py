@@ -9,6 +9,14 @@ from fgsm_lib.demo.images import CLASS_NAMES
 from fgsm_lib.demo.roles import ROLES_FILE
 
 CARD_FACTS = Path(__file__).with_name("model_card.json")
+CARD_PAGE = Path(__file__).with_name("MODEL_CARD.md")
+
+
+def model_card() -> str:
+    """The model card as Markdown without headings, to be put into a page."""
+    lines = CARD_PAGE.read_text(encoding="utf-8").splitlines()
+    body = [f"**{line.lstrip('# ')}**" if line.startswith("#") else line for line in lines[1:]]
+    return "\n".join(body).strip()
 
 
 def role_sentence(sample: int) -> str:
