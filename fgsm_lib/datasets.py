@@ -16,6 +16,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,9 @@ class PhotoDataset:
         """The 0-indexed label of every photograph, in the order of the samples."""
         return [photo.label for photo in self.photos]
 
+    @cache  # noqa: B019 - a data set lives as long as the program
     def sha256(self) -> str:
-        """A fingerprint of everything the set consists of: both CSV files and all pixels files."""
+        """A fingerprint of everything the set consists of: both CSV files and all image files."""
         digest = hashlib.sha256()
         tables = [self.folder / "dev_dataset.csv", self.folder / "categories.csv"]
         for path in [*tables, *(photo.path for photo in self.photos)]:

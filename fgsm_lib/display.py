@@ -24,18 +24,16 @@ TABLE_MIME = "application/vnd.fgsm.table+json"
 
 
 def show(draw: Callable[..., figures.Drawing], *args, name: str, caption: str, **kwargs) -> None:
-    """Draw a figure of ``fgsm_lib.figures`` for light and dark pages and display it.
+    """Draw a figure of ``fgsm_lib.figures`` and display it, for light and dark pages.
 
     ``name`` is the label that ``{numref}`` refers to, ``caption`` is Markdown.
     """
-    svg = {}
-    for theme in ("light", "dark"):
-        with figures.style(theme):
-            figure, alt = draw(*args, **kwargs)
-            svg[theme] = _save(figure, "svg").decode()
-            if theme == "light":
-                png = _save(figure, "png", facecolor="white", dpi=110)
-            plt.close(figure)
+    with figures.style():
+        figure, alt = draw(*args, **kwargs)
+        light = _save(figure, "svg").decode()
+        png = _save(figure, "png", facecolor="white", dpi=110)
+        plt.close(figure)
+    svg = {"light": light, "dark": figures.darkened(light)}
     content = {**svg, "alt": alt, "name": name, "caption": caption}
     bundle = {
         FIGURE_MIME: content,

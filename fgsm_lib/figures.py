@@ -1,8 +1,8 @@
 """Figures of the site, in one style. Each function returns a Figure and its alt text.
 
 The alt text is made from the data, so that a reader who hears the figure gets the same news as
-one who sees it. ``display.show`` draws each figure twice, for a light and for a dark page; that
-is why no color is named here: ``C0`` to ``C5`` and the text color come from ``style``.
+one who sees it. Colors are ``C0`` to ``C5`` of ``style``, so that ``darkened`` can turn each figure
+into one for a dark page.
 """
 
 from collections.abc import Sequence
@@ -22,26 +22,31 @@ from fgsm_lib.cases import Case, short_name
 
 Drawing = tuple[Figure, str]
 
-# Okabe and Ito's colors, told apart with any color vision; the dark set is lifted for contrast.
-_PALETTES = {
-    "light": ["#0072B2", "#C44E00", "#00785A", "#A8448A", "#8A6D00", "#3A3A3A"],
-    "dark": ["#5CB3E8", "#FF9452", "#3FCFA5", "#E58CC6", "#E6C84F", "#D0D0D0"],
-}
-_INKS = {"light": ("#222222", "#D9D9D9"), "dark": ("#E6E6E6", "#4A4A4A")}
+# Okabe and Ito's colors, told apart with any color vision, as C0 to C5; then ink and grid lines.
+_LIGHT = ["#0072b2", "#c44e00", "#00785a", "#a8448a", "#8a6d00", "#3a3a3a", "#222222", "#d9d9d9"]
+# The same, lifted for contrast, for dark pages.
+_DARK = ["#5cb3e8", "#ff9452", "#3fcfa5", "#e58cc6", "#e6c84f", "#d0d0d0", "#e6e6e6", "#4a4a4a"]
 MARKERS = ["o", "s", "^", "D", "v", "P"]
 WIDTH = 6.0  # inches: with 11 point type, still legible on a phone
 
 
+def darkened(svg: str) -> str:
+    """A figure in SVG, in the colors for a dark page. The pixels of images stay as they are."""
+    for light, dark in zip(_LIGHT, _DARK, strict=True):
+        svg = svg.replace(light, dark)
+    return svg
+
+
 @contextmanager
-def style(theme: str):
-    """The look of all figures on a light or dark page, as a context."""
-    ink, line = _INKS[theme]
+def style():
+    """The look of all figures, as a context."""
+    *palette, ink, line = _LIGHT
     settings = {
         "axes.edgecolor": ink,
         "axes.facecolor": "none",
         "axes.grid": True,
         "axes.labelcolor": ink,
-        "axes.prop_cycle": cycler(color=_PALETTES[theme]),
+        "axes.prop_cycle": cycler(color=palette),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlesize": 11,
@@ -402,7 +407,7 @@ def confusion(matrices: Sequence[pd.DataFrame], titles: Sequence[str]) -> Drawin
         axis.set_yticks(range(len(matrix)), matrix.index)
         for (row, column), count in np.ndenumerate(matrix.to_numpy()):
             if count:
-                color = "white" if shares.iat[row, column] > 0.5 else "#222222"
+                color = "white" if shares.iat[row, column] > 0.5 else "black"
                 axis.text(column, row, count, ha="center", va="center", fontsize=8, color=color)
         right = int(np.trace(matrix.to_numpy()))
         said.append(f"{title}: {right} of {int(matrix.to_numpy().sum())} on the diagonal")

@@ -125,10 +125,11 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{origin}/{name}", wait_until="load")
     _settle(page)
+    of_the_page = list(errors)  # axe-core itself asks for files that are not there
     found = Axe().run(page).response["violations"]
     context.close()
     assert [url for url in foreign if not url.startswith("data:")] == []
-    assert errors == []
+    assert of_the_page == []
     serious = [
         (v["id"], node["html"][:200])
         for v in found

@@ -6,7 +6,6 @@ code that its numbers depend on.
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from doit.doit_cmd import DoitMain
 from doit.reporter import ConsoleReporter
 from doit.tools import config_changed
 
+from fgsm_lib.demo.workers import available_cores
 from fgsm_lib.profiles import Profile, build_folder, data_folder
 from fgsm_lib.site import MARKER
 
@@ -70,7 +70,7 @@ def run(
     options = {
         "dep_file": str(folder / ".doit.db"),
         "backend": "sqlite3",
-        "num_process": max(1, min(4, _cores())),
+        "num_process": min(4, available_cores()),
         "par_type": "thread",
         "reporter": Reporter,
         "verbosity": 2,
@@ -82,10 +82,6 @@ def run(
         "DOIT_CONFIG": options,
     }
     return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class Tasks:
