@@ -190,5 +190,5 @@ def verdict_sentence(verdict: analysis.Verdict) -> str:
         f"**Hypothesis 1 is {verdict.word} in this run**: the rank correlation between clean "
         f"confidence and the smallest ε that fools is ρ = {verdict.rho:.2f} (95 % interval "
         f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {verdict.n} initially correct "
-        f"images, {verdict.never_fooled} of which were never fooled."
+        f"images, {verdict.never_fooled or 'none'} of which were never fooled."
     )
