@@ -127,11 +127,25 @@ def bounce_back_sentence(table: pd.DataFrame) -> str:
     """How often a larger step undoes what a smaller one did."""
     images, fooled, again = analysis.bounce_backs(table)
     if not fooled:
-        return f"none of the {images} initially correct images was fooled at any ε."
+        return f"None of the {images} initially correct images was fooled at any ε."
     return (
-        f"of {fooled} fooled images, {again} ({again / fooled:.0%}) are classified correctly again "
+        f"Of {fooled} fooled images, {again} ({again / fooled:.0%}) are classified correctly again "
         "at some larger ε."
     )
+
+
+def control_sentence(curve: pd.DataFrame, control: pd.DataFrame, epsilon_255: float) -> str:
+    """Whether it is the direction of the step that fools, or its size alone."""
+    start, attacked = (_top1(curve, epsilon) for epsilon in (0, epsilon_255))
+    by_chance = _top1(control, epsilon_255)
+    text = f"Random signs of {epsilon_255:g}/255 leave {by_chance:.1%}"
+    if start - by_chance < 0.5 * (start - attacked):
+        return f"{text}: what counts is the direction, not the size."
+    return f"{text}: at this ε the size alone does at least half of it."
+
+
+def _top1(curve: pd.DataFrame, epsilon_255: float) -> float:
+    return float(curve.loc[curve["epsilon_255"] == epsilon_255, "top1"].iloc[0])
 
 
 def confident_reading(curve: pd.DataFrame) -> str:
@@ -186,9 +200,14 @@ def verdict_sentence(verdict: analysis.Verdict) -> str:
             f"**Hypothesis 1 cannot be judged in this run**: {verdict.n} initially correct images, "
             f"of which {verdict.never_fooled} were never fooled, leave nothing to correlate."
         )
+    fate = (
+        f"{verdict.never_fooled} of which were never fooled"
+        if verdict.never_fooled
+        else "all of which were fooled at some ε"
+    )
     return (
         f"**Hypothesis 1 is {verdict.word} in this run**: the rank correlation between clean "
         f"confidence and the smallest ε that fools is ρ = {verdict.rho:.2f} (95 % interval "
         f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {verdict.n} initially correct "
-        f"images, {verdict.never_fooled or 'none'} of which were never fooled."
+        f"images, {fate}."
     )

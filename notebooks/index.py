@@ -48,17 +48,15 @@ show(
 # ## What this build found
 
 # %% tags=["remove-input"]
-overall = analysis.curve(study.table).set_index("epsilon_255")
-control = analysis.curve(study.control).set_index("epsilon_255")
+curve, control = analysis.curve(study.table), analysis.curve(study.control)
+top1 = curve.set_index("epsilon_255")["top1"]
 verdict = analysis.test_hypothesis(study.table)
 say(
     f"- On {len(study.dataset)} clean {study.profile.images}, {study.profile.arch} is right about "
-    f"**{overall.loc[0, 'top1']:.1%}**. One step of ε = 1/255 leaves "
-    f"**{overall.loc[1, 'top1']:.1%}**, one of 4/255 leaves **{overall.loc[4, 'top1']:.1%}**. "
-    f"Random signs of 4/255 leave {control.loc[4, 'top1']:.1%}: what counts is the direction, "
-    "not the size.\n"
+    f"**{top1[0]:.1%}**. One step of ε = 1/255 leaves **{top1[1]:.1%}**, one of 4/255 leaves "
+    f"**{top1[4]:.1%}**. {wording.control_sentence(curve, control, 4)}\n"
     f"- {wording.verdict_sentence(verdict)}\n"
-    f"- One step is no monotone weapon: {wording.bounce_back_sentence(study.table)}"
+    f"- Can a larger step undo what a smaller one did? {wording.bounce_back_sentence(study.table)}"
 )
 
 # %% [markdown]

@@ -204,8 +204,8 @@ show(
     figures.images,
     [case.adversarial(level) for level in levels],
     ["original", *(f"ε = {level}/255" for level in levels[1:])],
-    f"Sample {case.photo.sample} attacked at {', '.join(map(str, levels))} of 255: up to 2 no "
-    "change is obvious, at 8 a fine pattern covers plain areas, at 16 it covers everything.",
+    f"Sample {case.photo.sample} attacked at {', '.join(map(str, levels))} of 255: the larger ε "
+    "is, the stronger the noise on plain areas.",
     name="fig-perception",
     caption=f"The same image at growing ε. Look at plain, bright areas first. {credit(case.photo)}",
 )
@@ -225,8 +225,7 @@ show(
     perception.JUST_NOTICEABLE_DELTA_E,
     name="fig-difference",
     caption=f"Mean color difference and SSIM over ε, averaged over {len(samples)} images spread "
-    "evenly over the set. Random signs of the same size (dotted) are about as visible: the eye "
-    "sees the size of the step, the classifier its direction.",
+    "evenly over the set. Dotted: random signs of the same size, the control.",
 )
 
 # %% tags=["remove-input"]
@@ -234,11 +233,14 @@ attacked = differences[differences["direction"] == "FGSM"]
 noticeable = attacked[attacked["delta_e"] >= perception.JUST_NOTICEABLE_DELTA_E]
 seen = f"{noticeable['epsilon_255'].min():g}/255" if len(noticeable) else "no ε of the grid"
 at_four = attacked[attacked["epsilon_255"] == 4].iloc[0]
+by_chance = differences[differences["direction"] == "random signs"]
 say(
     f"By this measure the change becomes noticeable at about **ε = {seen}** (the first of the grid "
     f"with a mean ΔE of at least {perception.JUST_NOTICEABLE_DELTA_E}). At 4/255, where the "
     f"original page calls the attack only slightly perceptible, ΔE is {at_four['delta_e']:.1f}, "
     f"SSIM is {at_four['ssim']:.2f} and the peak signal-to-noise ratio is "
-    f"{at_four['psnr']:.0f} dB. The threshold was found for plain patches, not for fine noise on "
+    f"{at_four['psnr']:.0f} dB. Random signs of 4/255 have a ΔE of "
+    f"{by_chance[by_chance['epsilon_255'] == 4].iloc[0]['delta_e']:.1f}: what the eye sees is the "
+    "size of the step. The threshold was found for plain patches, not for fine noise on "
     "top of a picture, where people notice less: take it as a lower bound."
 )

@@ -193,11 +193,11 @@ def images(*stories: Case) -> pd.DataFrame:
 
 def test_bounce_backs_in_words():
     text = wording.bounce_back_sentence(images(COMES_BACK, COMES_AND_GOES, LOST, NEVER_FOOLED))
-    assert "of 3 fooled images, 2 (67%)" in text
+    assert "Of 3 fooled images, 2 (67%)" in text
 
 
 def test_no_bounce_back_where_nobody_is_fooled():
-    assert "none of the 1 initially" in wording.bounce_back_sentence(images(NEVER_FOOLED))
+    assert "None of the 1 initially" in wording.bounce_back_sentence(images(NEVER_FOOLED))
 
 
 def test_the_most_confident_images_in_words():
@@ -251,6 +251,8 @@ def test_a_verdict_carries_effect_interval_and_counts():
     assert "ρ = 0.34" in text
     assert "0.26 to 0.43" in text
     assert "503 initially correct images, 12 of which were never fooled" in text
+    text = wording.verdict_sentence(Verdict(503, 0, 0.341, 0.256, 0.434))
+    assert "503 initially correct images, all of which were fooled" in text
 
 
 def test_a_verdict_that_cannot_be_given_says_why():
@@ -258,3 +260,12 @@ def test_a_verdict_that_cannot_be_given_says_why():
     assert "cannot be judged" in text
     assert "5 initially correct images, of which 5 were never fooled" in text
     assert "nan" not in text
+
+
+@pytest.mark.parametrize(
+    ("by_chance", "said"), [(0.88, "the direction, not the size"), (0.5, "the size alone")]
+)
+def test_the_control_decides_whether_the_direction_counts(by_chance, said):
+    curve = pd.DataFrame({"epsilon_255": [0.0, 4.0], "top1": [0.9, 0.1]})
+    control = pd.DataFrame({"epsilon_255": [4.0], "top1": [by_chance]})
+    assert said in wording.control_sentence(curve, control, 4)
