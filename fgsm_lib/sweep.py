@@ -9,6 +9,7 @@ done: a sweep that was interrupted goes on where it stopped and ends with the sa
 
 import ast
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -109,7 +110,9 @@ def write_sweep(
         for done in in_workers(setting.workers, finish, zip(starts, files, strict=True)):
             progress.update(done)
     # The table is the sign that all is there, so its provenance is written first.
-    described = origin | _circumstances(setting, time.perf_counter() - began)
+    # The folder of a table is named after its profile.
+    described = {"profile": path.parent.name, **origin}
+    described |= _circumstances(setting, time.perf_counter() - began)
     path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
     _write_tables(files, path, origin)
     shutil.rmtree(shards)
@@ -236,6 +239,8 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
+# Those that a number could depend on: Pillow decodes and resizes.
+_PACKAGES = ("torch", "torchvision", "pillow", "numpy", "pyarrow")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
@@ -249,9 +254,7 @@ def _circumstances(setting: Setting, seconds: float) -> dict[str, object]:
         ),
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "pyarrow": pa.__version__,
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
     }
 

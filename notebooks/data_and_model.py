@@ -69,6 +69,7 @@ if credits:
 
 # %%
 print(study.classifier.preprocessing)
+print("mean", study.classifier.mean.flatten(), "std", study.classifier.std.flatten())
 
 # %% tags=["hide-input"]
 show(
