@@ -63,12 +63,14 @@ def test_a_failing_cell_is_named_and_the_last_good_result_stays(source, tmp_path
 
 
 def test_the_case_studies_of_a_build_replace_those_of_the_table_of_contents():
-    toc = {"root": "index", "chapters": [{"file": f} for f in ("a", "case-1", "case-2", "z")]}
-    names = [
-        entry["file"]
-        for entry in render.with_cases(toc, ["a", "z", "case-9", "case-3"])["chapters"]
+    parts = [
+        {"caption": "one", "chapters": [{"file": f} for f in ("a", "case-1", "case-2", "b")]},
+        {"caption": "two", "chapters": [{"file": "z"}]},
     ]
-    assert names == ["a", "case-9", "case-3", "z"]
+    toc = render.with_cases({"root": "index", "parts": parts}, ["a", "z", "case-9", "case-3"])
+    names = [[entry["file"] for entry in part["chapters"]] for part in toc["parts"]]
+    assert names == [["a", "case-9", "case-3", "b"], ["z"]]
+    assert [part["caption"] for part in toc["parts"]] == ["one", "two"]
 
 
 def test_downloads_hold_only_what_jupyter_can_show():

@@ -81,14 +81,17 @@ def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
 def with_cases(toc: dict, pages: list[str]) -> dict:
     """The table of contents with the case studies of this build in place of those listed."""
     cases = [{"file": page} for page in pages if page.startswith("case-")]
-    entries = []
-    for entry in toc["chapters"]:
-        if not entry["file"].startswith("case-"):
-            entries.append(entry)
-        elif cases:
-            entries += cases
-            cases = []
-    return {**toc, "chapters": entries}
+    parts = []
+    for part in toc["parts"]:
+        entries = []
+        for entry in part["chapters"]:
+            if not entry["file"].startswith("case-"):
+                entries.append(entry)
+            elif cases:
+                entries += cases
+                cases = []
+        parts.append({**part, "chapters": entries})
+    return {**toc, "parts": parts}
 
 
 def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
