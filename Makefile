@@ -17,7 +17,7 @@ site: $(VENV)/.site ## build the site into _build/html
 	@$(BIN)/fgsm site $(OPTIONS) $(foreach sample,$(SAMPLES),--sample $(sample))
 
 case: $(VENV)/.site ## build the site with one more case study: make case SAMPLE=323
-	@$(BIN)/fgsm case $(SAMPLE) $(OPTIONS)
+	@$(BIN)/fgsm case $(OPTIONS) -- $(SAMPLE)
 
 sweep: $(VENV)/.site ## only compute the table _build/<profile>/sweep.parquet
 	@$(BIN)/fgsm sweep $(OPTIONS)
