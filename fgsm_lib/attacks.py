@@ -126,6 +126,14 @@ def perturb(
     return torch.clamp(images.detach() + step, min=low, max=high)
 
 
+def eight_bit(images: torch.Tensor) -> torch.Tensor:
+    """round(255 x) / 255: the images as a file with 8 bits a channel would keep them.
+
+    A step smaller than 0.5/255 does not survive this.
+    """
+    return (255 * images.detach()).round() / 255
+
+
 def clip_bounds(
     images: torch.Tensor, classifier: Classifier, clip: Clip = "valid"
 ) -> tuple[torch.Tensor | float, torch.Tensor | float]:

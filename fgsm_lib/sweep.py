@@ -54,12 +54,18 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is swept. ``direction`` "random" replaces the gradient's sign by a seeded coin."""
+    """What is swept.
+
+    ``direction`` "random" replaces the gradient's sign by a seeded coin. With ``eight_bit`` the
+    classifier sees what a file with 8 bits a channel would keep of the attacked image; the
+    gradient is that of the image as it is.
+    """
 
     epsilon_255: tuple[float, ...]
     objective: str = "cross_entropy"
     clip: attacks.Clip = "valid"
     direction: Literal["gradient", "random"] = "gradient"
+    eight_bit: bool = False
 
     def __post_init__(self) -> None:
         if not self.epsilon_255:
@@ -76,6 +82,8 @@ class SweepSettings:
             raise InputError(f"clip is {self.clip!r}; expected 'valid' or 'image'.")
         if self.direction not in ("gradient", "random"):
             raise InputError(f"direction is {self.direction!r}; expected 'gradient' or 'random'.")
+        if not isinstance(self.eight_bit, bool):
+            raise InputError(f"eight_bit is {self.eight_bit!r}; expected True or False.")
 
 
 def write_sweep(
@@ -157,11 +165,12 @@ def _sweep_batch(
 
     columns = []
     for epsilon_255 in settings.epsilon_255:
-        if epsilon_255 == 0 and clean_logits is not None:
+        if epsilon_255 == 0 and clean_logits is not None and not settings.eight_bit:
             logits = clean_logits
         else:
             with torch.inference_mode():
-                logits = classifier(attacks.perturb(images, direction, epsilon_255 / 255, bounds))
+                changed = attacks.perturb(images, direction, epsilon_255 / 255, bounds)
+                logits = classifier(attacks.eight_bit(changed) if settings.eight_bit else changed)
         if not bool(torch.isfinite(logits).all()):
             raise InputError(
                 f"the classifier {classifier.name} returned NaN or infinite logits for one of the "

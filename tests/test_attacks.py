@@ -382,3 +382,17 @@ def test_random_signs_leave_the_global_generator_alone():
     state = torch.get_rng_state()
     attacks.random_signs(torch.zeros(3, 4, 4), seed=0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- eight bits --------------------------------------------------------------------------------
+
+
+def test_eight_bits_keep_every_value_of_a_file():
+    values = torch.arange(256, dtype=torch.uint8).float() / 255  # as torchvision's ToTensor
+    assert torch.equal(attacks.eight_bit(values), values)
+
+
+@pytest.mark.parametrize(("step", "kept"), [(0.4, 0), (0.6, 1), (-0.4, 0), (3.7, 4)])
+def test_eight_bits_round_to_the_nearest_value(step, kept):
+    value = torch.tensor([100 / 255])
+    assert torch.equal(attacks.eight_bit(value + step / 255) * 255, torch.tensor([100.0 + kept]))

@@ -16,6 +16,7 @@ from fgsm_lib.classifiers import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     file_sha256,
+    fold_batch_norm,
     load_classifier,
     read_state_dict,
 )
@@ -81,6 +82,51 @@ def test_a_classifier_is_ready_to_be_attacked(tiny, pixels):
     assert torch.equal(classifier(pixels(1)), classifier(pixels(1)))
 
 
+# --- batch norms folded into convolutions ------------------------------------------------------
+
+
+def busy_batch_norms(network: torch.nn.Module) -> torch.nn.Module:
+    """Gives every batch norm statistics that are not the ones it starts with."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    return network
+
+
+def batch_norms(network: torch.nn.Module) -> int:
+    return sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+
+
+def test_folding_keeps_the_function_and_its_gradient(pixels):
+    network = busy_batch_norms(models.get_model("mobilenet_v3_small", num_classes=5)).train()
+    state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    folded = fold_batch_norm(network)
+    assert (batch_norms(network), batch_norms(folded)) == (34, 0)
+    assert network.training  # the network itself is left as it is
+    assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items())
+    images = pixels(2, size=64).requires_grad_(True)
+    logits, expected = folded(images), network.eval()(images)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+    gradients = [torch.autograd.grad(z.square().sum(), images)[0] for z in (logits, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
+def test_what_cannot_be_traced_is_not_folded():
+    class Moody(torch.nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    network = Moody()
+    assert fold_batch_norm(network) is network
+
+
+def test_a_loaded_classifier_is_folded(tmp_path):
+    torch.save(models.get_model("resnet18", num_classes=2).state_dict(), tmp_path / "18.pth")
+    assert batch_norms(load_classifier("resnet18", ["a", "b"], tmp_path / "18.pth")) == 0
+
+
 # --- weights from a file -----------------------------------------------------------------------
 
 
@@ -109,14 +155,34 @@ def test_weights_of_a_known_architecture_bring_its_preprocessing(tmp_path):
     assert (classifier.resize, classifier.crop) == (256, 240)
 
 
+def sensitive(network: torch.nn.Module) -> torch.nn.Module:
+    """Doubles every batch norm's factor: random weights alone forget the input on their way."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.constant_(module.weight, 2)
+    return network
+
+
+def assert_transforms_input(classifier, network) -> None:
+    """The classifier computes what the network does with torchvision's input transform."""
+    images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    classifier = classifier.to("cpu")
+    normalized, logits = (images - classifier.mean) / classifier.std, classifier(images)
+    network.eval().transform_input = True
+    torch.testing.assert_close(logits, network(normalized), rtol=1e-3, atol=1e-4)
+    network.transform_input = False
+    assert not torch.allclose(logits, network(normalized), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("aux", [True, False])
 def test_googlenet_from_a_file_transforms_its_input(tmp_path, aux):
     """torchvision's GoogLeNet weights expect it, and forgetting it costs accuracy silently."""
-    network = models.get_model("googlenet", num_classes=3, aux_logits=aux, init_weights=False)
+    options = {"num_classes": 3, "aux_logits": aux, "init_weights": False}
+    network = sensitive(models.get_model("googlenet", **options))
     torch.save(network.state_dict(), tmp_path / "googlenet.pth")
-    loaded = load_classifier("googlenet", NAMES, tmp_path / "googlenet.pth").network
-    assert loaded.transform_input is True
-    assert torch.equal(loaded.fc.weight.cpu(), network.fc.weight)
+    classifier = load_classifier("googlenet", NAMES, tmp_path / "googlenet.pth")
+    assert torch.equal(classifier.network.fc.weight.cpu(), network.fc.weight)
+    assert_transforms_input(classifier, network)
 
 
 def test_weights_of_other_classes_name_the_first_difference(weights):
@@ -276,7 +342,8 @@ def test_without_a_network_both_ways_out_are_named(monkeypatch, hub, error):
 
 
 def test_downloaded_googlenet_is_torchvision_s_own(monkeypatch, hub):
-    trained = models.googlenet(aux_logits=True, init_weights=False).state_dict()
+    network = sensitive(models.googlenet(aux_logits=True, init_weights=False))
+    trained = network.state_dict()
     seen = {}
 
     def download(url, *args, **kwargs):
@@ -290,9 +357,8 @@ def test_downloaded_googlenet_is_torchvision_s_own(monkeypatch, hub):
     assert seen["check_hash"] is True
     assert seen["force"] == "1"  # torch.load must not execute pickled code
     assert FORCE not in os.environ
-    assert classifier.network.transform_input is True
-    assert classifier.network.aux1 is None
-    assert classifier.network.aux2 is None
+    assert_transforms_input(classifier, network)
+    assert not any("aux" in name for name, _ in classifier.network.named_modules())
     assert torch.equal(classifier.network.fc.weight.cpu(), trained["fc.weight"])
     assert classifier.sha256 == file_sha256(hub)
 

@@ -163,6 +163,16 @@ def test_random_signs_are_those_of_the_sample(tiny_set, classifier):
     assert ours == pytest.approx(confidence, abs=1e-6)
 
 
+def test_eight_bits_are_what_a_file_would_keep(tiny_set, classifier):
+    grid = (0.0, 0.4, 0.6, 4.3)
+    table = frame(tiny_set, classifier, SweepSettings(grid, eight_bit=True))
+    exact = frame(tiny_set, classifier, SweepSettings((0.0, 1.0, 4.0)))
+    # Nothing of 0.4/255 remains; 0.6/255 becomes 1/255 and 4.3/255 becomes 4/255.
+    for kept, epsilon in [(0.0, 0.0), (0.0, 0.4), (1.0, 0.6), (4.0, 4.3)]:
+        ours = table[table["epsilon_255"] == epsilon].assign(epsilon_255=kept)
+        assert_same_numbers(ours, exact[exact["epsilon_255"] == kept])
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
@@ -172,7 +182,9 @@ def test_an_epsilon_that_is_no_size_is_an_input_error(wrong):
         SweepSettings((0.0, wrong))
 
 
-@pytest.mark.parametrize("wrong", [{"objective": "nll"}, {"clip": "both"}, {"direction": "up"}])
+@pytest.mark.parametrize(
+    "wrong", [{"objective": "nll"}, {"clip": "both"}, {"direction": "up"}, {"eight_bit": "yes"}]
+)
 def test_an_unknown_choice_is_an_input_error(wrong):
     (name, value), *_ = wrong.items()
     with pytest.raises(InputError, match=f"{name} is '{value}'"):
@@ -346,6 +358,7 @@ def test_the_fingerprint_is_the_same_for_the_same_things(tiny_set, tiny):
         {"objective": "true_logit"},
         {"clip": "image"},
         {"direction": "random"},
+        {"eight_bit": True},
     ],
 )
 def test_the_fingerprint_changes_with_the_settings(tiny_set, tiny, change):

@@ -6,6 +6,7 @@ code that its numbers depend on.
 """
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,9 @@ class Tasks:
         grids = [self.profile.sweep_epsilon_255, self.profile.control_epsilon_255]
         choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
         return {
-            "actions": [self._command("fgsm_lib.cli", "sweep", "--profile", self.argument)],
+            "actions": [
+                (_live, [self._command("fgsm_lib.cli", "sweep", "--profile", self.argument)])
+            ],
             "file_dep": inputs,
             "uptodate": [config_changed(json.dumps([*choice, str(data)]))],
             "targets": self.tables,
@@ -182,3 +185,8 @@ class Tasks:
     @staticmethod
     def _command(module: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", module, *arguments]
+
+
+def _live(command: list[str]) -> bool:
+    """Run a command on our own terminal: doit would show its progress bar only at the end."""
+    return subprocess.run(command).returncode == 0
