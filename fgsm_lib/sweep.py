@@ -4,7 +4,8 @@ x̃(ε) = clip(x + ε · sign g), and g does not depend on ε. So a sweep over E
 backward pass and E forward passes per image, and the pass at ε = 0 is the gradient's own.
 
 The work is cut into shards of a few images, each written to a file of its own as soon as it is
-done: a sweep that was interrupted goes on where it stopped and ends with the same table.
+done: a sweep that was interrupted goes on where it stopped and ends with the same table, byte for
+byte. A shard that is damaged is computed again.
 """
 
 import ast
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from fgsm_lib import attacks, classifiers, datasets
@@ -93,7 +95,23 @@ def write_sweep(
 
     Shards that an earlier, interrupted call left behind are taken over if they were computed
     from the same data, weights, settings and code. The table appears only when it is complete.
+
+    Raises InputError where another sweep is writing the same table.
     """
+    lock = FileLock(path.with_name(f"{path.name}.lock"))  # the system frees it if we are killed
+    try:
+        with lock.acquire(timeout=0):
+            _write_sweep(dataset, classifier, settings, path)
+    except Timeout:
+        raise InputError(
+            f"{path}: another sweep is running and writes this table; expected to be alone. "
+            "Wait until it is done."
+        ) from None
+
+
+def _write_sweep(
+    dataset: PhotoDataset, classifier: Classifier, settings: SweepSettings, path: Path
+) -> None:
     origin = provenance(dataset, classifier, settings)
     setting = calibrated(classifier, path.with_name("calibration.json"))
     print(
@@ -101,14 +119,15 @@ def write_sweep(
         f"{setting.batch} ({setting.milliseconds:.1f} ms per image and forward pass)",
         flush=True,
     )
-    shards = path.parent / "shards" / origin["fingerprint"][:16]
+    # The last bits of a float depend on the batch size: shards of another one do not mix in.
+    shards = path.parent / "shards" / f"{origin['fingerprint'][:16]}-{setting.batch}"
     shards.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(dataset), SHARD_IMAGES)
     files = [shards / f"{start:07d}.parquet" for start in starts]
 
     def finish(start: int, file: Path) -> int:
         samples = range(start, min(start + SHARD_IMAGES, len(dataset)))
-        if not file.exists():
+        if not _is_whole(file, samples, settings):
             table = sweep_samples(dataset, classifier, settings, samples, setting.batch)
             _write_table(table, file)
         return len(samples)
@@ -270,8 +289,18 @@ def _circumstances(setting: Setting, seconds: float) -> dict[str, object]:
 
 def _write_table(table: pa.Table, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary)
+    pq.write_table(table, temporary, write_page_checksum=True)
     temporary.replace(path)
+
+
+def _is_whole(file: Path, samples: Sequence[int], settings: SweepSettings) -> bool:
+    """Whether a shard holds every row of its samples, each byte as it was written."""
+    try:
+        table = pq.read_table(file, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return False  # missing, cut off or damaged
+    expected = np.repeat(samples, len(settings.epsilon_255)).tolist()
+    return table.schema.equals(SCHEMA) and table["sample"].to_pylist() == expected
 
 
 def _write_tables(files: Sequence[Path], path: Path, origin: dict[str, object]) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +301,111 @@ def test_a_full_disk_leaves_no_half_table_and_loses_no_work(tiny_set, tiny, tmp_
     calls = CountedCalls(classifier)
     write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
     assert calls.count == 0
+    assert len(pd.read_parquet(path)) == 12 * len(GRID)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
+def test_a_damaged_shard_is_computed_again(tiny_set, tiny, tmp_path, damage):
+    settings = SweepSettings(GRID)
+    whole, path = tmp_path / "whole" / "sweep.parquet", tmp_path / "parts" / "sweep.parquet"
+    for folder in (whole.parent, path.parent):
+        folder.mkdir()
+    write_sweep(tiny_set, tiny(), settings, whole)
+    interrupted(tiny_set, tiny, settings, path)
+    (shard,) = path.parent.rglob("0000000.parquet")
+    good = shard.read_bytes()
+    middle = good.index(b"PAR1") + 60  # in the data of the first column
+    flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+    shard.write_bytes({"cut": good[:-9], "flip": flipped, "empty": b"", "other": b""}[damage])
+    if damage == "other":  # a sound table, but of other samples
+        pq.write_table(sweep_samples(tiny_set, tiny(), settings, range(4, 8)), shard)
+    calls = CountedCalls(classifier := tiny())
+    write_sweep(tiny_set, classifier, settings, path)
+    assert calls.count == 3 * SHARD_CALLS
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_shards_of_another_batch_size_are_not_mixed_in(tiny_set, tiny, tmp_path, monkeypatch):
+    path = tmp_path / "sweep.parquet"
+    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
+    monkeypatch.setattr(sweep, "calibrated", lambda classifier, path: Setting(1, 4, 0.0))
+    calls = CountedCalls(classifier := tiny())
+    write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
+    assert calls.count == 3 * len(GRID)  # a batch of four is a whole shard
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from conftest import Classifier, PhotoDataset, seeded_network
+from fgsm_lib import sweep
+from fgsm_lib.calibrate import Setting
+from fgsm_lib.sweep import SweepSettings, write_sweep
+
+data, path, slow = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+sweep.SHARD_IMAGES = 4
+sweep.calibrated = lambda classifier, path: Setting(1, 2, 0.0)
+names = [f"class {i}" for i in range(10)]
+tiny = Classifier(seeded_network(), names, name="tiny", sha256="seed 0", resize=16, crop=16)
+import time
+tiny.register_forward_pre_hook(lambda *args: time.sleep(slow))
+print("ready", flush=True)
+write_sweep(PhotoDataset(data, tiny.to_pixels), tiny, SweepSettings(%r), path)
+"""
+
+
+def start_sweep(tiny_set, path: Path, slow: float) -> subprocess.Popen:
+    """A sweep in a process of its own that sleeps before each forward pass."""
+    arguments = [str(tiny_set.folder), str(path), str(slow)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED % (GRID,), *arguments],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def wait_until(happened) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_and_ends_with_the_same_file(tiny_set, tiny, tmp_path):
+    """kill -9 before the first shard is there, after it, and after the second; then to the end."""
+    whole, path = tmp_path / "whole" / "sweep.parquet", tmp_path / "parts" / "sweep.parquet"
+    for folder in (whole.parent, path.parent):
+        folder.mkdir()
+    write_sweep(tiny_set, tiny(), SweepSettings(GRID), whole)
+    for done in range(3):
+        process = start_sweep(tiny_set, path, slow=0.05)  # half a second for a shard
+        wait_until(lambda done=done: len(list(path.parent.glob("shards/*/0*.parquet"))) == done)
+        time.sleep(0.1)
+        process.kill()
+        process.wait()
+        assert not path.exists()
+    calls = CountedCalls(classifier := tiny())
+    write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
+    assert calls.count == SHARD_CALLS
+    assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_second_sweep_says_that_the_first_is_running(tiny_set, tiny, tmp_path):
+    path = tmp_path / "sweep.parquet"
+    process = start_sweep(tiny_set, path, slow=0.5)
+    try:
+        wait_until(lambda: list(tmp_path.glob("shards/*")))
+        with pytest.raises(InputError, match=r"sweep\.parquet: another sweep is running"):
+            write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)
+    finally:
+        process.kill()
+        process.wait()
+    write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)  # the dead hold no lock
     assert len(pd.read_parquet(path)) == 12 * len(GRID)
 
 
