@@ -1,4 +1,4 @@
-"""The Fast Gradient Sign Method (Goodfellow et al. 2015), in pixel space.
+"""The Fast Gradient Sign Method (Goodfellow et al. 2015) and its iterative relatives, in pixels.
 
 Images are float32 (N, 3, H, W) with values in [0, 1], and epsilon is a fraction of that range:
 6/255 lets each channel of each pixel change by up to six of its 255 steps. No function here
@@ -106,13 +106,78 @@ def fgsm(
     return perturb(images, direction, epsilon, clip_bounds(images, classifier, clip))
 
 
+def bim(
+    classifier: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float | torch.Tensor,
+    *,
+    steps: int,
+    step_size: float | torch.Tensor,
+    objective: str = "cross_entropy",
+) -> torch.Tensor:
+    r"""The Basic Iterative Method (Kurakin et al. 2017, section 2.2): FGSM in small steps.
+
+    With step size α, and the clip to [0, 1] and to the L∞ ball of radius ε around x:
+
+    $$\tilde{x}_0 = x, \qquad \tilde{x}_{n+1} = \mathrm{clip}_{x,\epsilon}\bigl(\tilde{x}_n
+    + \alpha\,\mathrm{sign}(\nabla_x J(\theta, \tilde{x}_n, y))\bigr)$$
+
+    Args:
+        classifier, images, labels, epsilon, objective: as in ``fgsm``.
+        steps: how many; each costs one gradient.
+        step_size: α as a fraction of [0, 1]; one number, or one per image.
+
+    Returns:
+        As ``fgsm``, which is what one step of size epsilon comes to.
+
+    Raises:
+        ValueError: epsilon or step_size is negative, infinite or not a number.
+    """
+    options = {"steps": steps, "step_size": step_size, "objective": objective}
+    return pgd(classifier, images, labels, epsilon, torch.zeros_like(images), **options)
+
+
+def pgd(
+    classifier: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float | torch.Tensor,
+    start: torch.Tensor,
+    *,
+    steps: int,
+    step_size: float | torch.Tensor,
+    objective: str = "cross_entropy",
+) -> torch.Tensor:
+    r"""Projected gradient descent (Madry et al. 2018, section 2.1): BIM from another start.
+
+    Madry's start u is uniformly random (``random_start``); the projection Π onto the L∞ ball and
+    [0, 1] is a clip:
+
+    $$\tilde{x}_0 = \Pi(x + \epsilon u), \qquad \tilde{x}_{n+1} = \Pi\bigl(\tilde{x}_n
+    + \alpha\,\mathrm{sign}(\nabla_x J(\theta, \tilde{x}_n, y))\bigr)$$
+
+    Args:
+        start: u in [-1, 1], shaped like ``images``.
+        classifier, images, labels, epsilon, steps, step_size, objective: as in ``bim``.
+
+    Returns and raises as ``bim``.
+    """
+    ball = perturb(images, -1, epsilon), perturb(images, 1, epsilon)
+    changed = perturb(images, start, epsilon, ball)
+    for _ in range(steps):
+        gradient, _ = input_gradient(classifier, changed, labels, objective)
+        changed = perturb(changed, gradient.sign(), step_size, ball)
+    return changed
+
+
 def perturb(
     images: torch.Tensor,
-    direction: torch.Tensor,
+    direction: torch.Tensor | float,
     epsilon: float | torch.Tensor,
     bounds: tuple[torch.Tensor | float, torch.Tensor | float] = (0.0, 1.0),
 ) -> torch.Tensor:
-    """clip(images + epsilon · direction): equation (1.1) with any direction in {-1, 0, 1}.
+    """clip(images + epsilon · direction): equation (1.1) with any direction in [-1, 1].
 
     The direction does not depend on epsilon, so one gradient serves a whole sweep.
     """
@@ -159,3 +224,12 @@ def random_signs(image: torch.Tensor, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     coin = torch.randint(0, 2, image.shape, generator=generator, dtype=torch.int8)
     return (2 * coin - 1).to(image)
+
+
+def random_start(image: torch.Tensor, seed: int) -> torch.Tensor:
+    """Uniform in [-1, 1] at every value of an image, by a seed: where PGD starts in its ball.
+
+    The same on every device, because it is drawn on the CPU.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.rand(image.shape, generator=generator) - 1).to(image)
