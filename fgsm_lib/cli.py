@@ -9,7 +9,7 @@ import click
 
 from fgsm_lib.datasets import read_class_names, read_photos
 from fgsm_lib.errors import InputError
-from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile
+from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile, variant_name
 
 PROFILE_OPTIONS = [
     click.option(
@@ -86,6 +86,8 @@ def sweep(profile, data, weights, arch) -> None:
 
     study = open_study(profile)
     tables = {"sweep": len(study.table), "control": len(study.control)}
+    for objective, clip in study.profile.other_variants:
+        tables[variant_name(objective, clip)] = len(study.variant(objective, clip))
     for name, rows in tables.items():
         click.echo(f"{study.folder / name}.parquet: {rows} rows")
 

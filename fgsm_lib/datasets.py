@@ -10,6 +10,7 @@
 Labels are 1-indexed on disk and 0-indexed in memory; the change happens here and nowhere else.
 """
 
+import copy
 import csv
 import hashlib
 import re
@@ -73,6 +74,12 @@ class PhotoDataset:
                 f"expected a number from 0 to {len(self.photos) - 1}."
             )
         return self.photos[sample]
+
+    def every(self, step: int) -> "PhotoDataset":
+        """Samples 0, step, 2 · step, … of the set: the new one's sample i is i · step of this."""
+        thinned = copy.copy(self)
+        thinned.photos = self.photos[::step]
+        return thinned
 
     def labels(self) -> list[int]:
         """The 0-indexed label of every photograph, in the order of the samples."""

@@ -141,7 +141,7 @@ def series(case: Case, epsilon_255: Sequence[float]) -> Drawing:
 # --- curves over epsilon -----------------------------------------------------------------------
 
 
-def _epsilon_axis(axis: Axes, largest: float) -> None:
+def epsilon_axis(axis: Axes, largest: float) -> None:
     """ε in 1/255: linear up to 1, where the fine steps are, logarithmic beyond."""
     axis.set_xscale("symlog", linthresh=1, linscale=0.6)
     ticks = [0, 1, 2, 5, 10, 20, 50, 100]
@@ -180,7 +180,7 @@ def case_curve(case: Case) -> Drawing:
         axis.plot(x[~right], y[~right], "X", color="C1", markersize=7, label="FGSM: class wrong")
     axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel("confidence")
-    _epsilon_axis(axis, x.max())
+    epsilon_axis(axis, x.max())
     _name_changes(axis, case)
     figure.legend(loc="outside lower center", ncols=2)
     return figure, _case_curve_alt(case)
@@ -257,7 +257,7 @@ def rates(
             axis.plot(published["epsilon_255"], published[column], "--", color=color, linewidth=1.1)
     _style_keys(axis, control is not None, published is not None)
     axis.set_ylim(-0.03, 1.05)
-    _epsilon_axis(axis, curve["epsilon_255"].max())
+    epsilon_axis(axis, curve["epsilon_255"].max())
     figure.legend(loc="outside lower center", ncols=2)
     return figure, f"{what} over epsilon. " + " ".join(
         _trend(curve, column, label) for column, label in names.items()
@@ -294,7 +294,7 @@ def bins(
     for axis in axes[:, 0]:
         axis.set_ylabel(label)
     for axis in axes.flat:
-        _epsilon_axis(axis, max((c["epsilon_255"].max() for c in drawn.values()), default=1))
+        epsilon_axis(axis, max((c["epsilon_255"].max() for c in drawn.values()), default=1))
         axis.label_outer()
     together.set_ylim(-0.03, 1.05)
     _style_keys(together, bool(control), bool(published))
@@ -466,7 +466,7 @@ def perception(table: pd.DataFrame, noticeable: float) -> Drawing:
     left.set_ylabel("mean color difference ΔE")
     right.set_ylabel("SSIM")
     for axis in (left, right):
-        _epsilon_axis(axis, table["epsilon_255"].max())
+        epsilon_axis(axis, table["epsilon_255"].max())
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     rows = table[table["direction"] == "FGSM"]

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from fgsm_lib.attacks import Clip
 from fgsm_lib.classifiers import Classifier, load_classifier
 from fgsm_lib.datasets import PhotoDataset, read_class_names
-from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile
+from fgsm_lib.profiles import (
+    DEMO,
+    Profile,
+    build_folder,
+    data_folder,
+    load_profile,
+    variant_name,
+)
 from fgsm_lib.sweep import SweepSettings, provenance, read_fingerprint, write_sweep
 
 
@@ -46,12 +54,30 @@ class Study:
         """The same with random signs in place of the gradient's, at fewer epsilons."""
         return self._table("control", self.control_settings)
 
-    def _table(self, name: str, settings: SweepSettings) -> pd.DataFrame:
+    def variant(self, objective: str, clip: Clip) -> pd.DataFrame:
+        """The sweep with one of the objectives and clips, at ``objectives_epsilon_255``.
+
+        Of every n-th image only, where the profile says so ([every] objectives, and clips for the
+        clip that is not the profile's). Its own objective and clip need no computing again.
+        """
+        profile = self.profile
+        if (objective, clip) == (profile.objective, profile.clip):
+            rows = self.table[self.table["epsilon_255"].isin(profile.objectives_epsilon_255)]
+            return rows[rows["sample"] % profile.every_objectives == 0]
+        step = profile.every_objectives if clip == profile.clip else profile.every_clips
+        settings = SweepSettings(profile.objectives_epsilon_255, objective, clip)
+        table = self._table(variant_name(objective, clip), settings, self.dataset.every(step))
+        return table.assign(sample=table["sample"] * step)
+
+    def _table(
+        self, name: str, settings: SweepSettings, dataset: PhotoDataset | None = None
+    ) -> pd.DataFrame:
         path = self.folder / f"{name}.parquet"
-        expected = provenance(self.dataset, self.classifier, settings)["fingerprint"]
+        dataset = dataset or self.dataset
+        expected = provenance(dataset, self.classifier, settings)["fingerprint"]
         if read_fingerprint(path) != expected:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_sweep(self.dataset, self.classifier, settings, path)
+            write_sweep(dataset, self.classifier, settings, path)
         return pd.read_parquet(path)
 
 

@@ -68,6 +68,7 @@ say(
 # - The case studies in the menu: three images, from ε = 0 to 20/255.
 # - [The hypothesis](hypothesis.ipynb): are images with a high initial confidence harder to
 #   manipulate?
+# - [What made the published curves](objectives.ipynb): two objectives and two clips, side by side.
 # - [The original's claims, checked](claims.ipynb): every sentence of the original page, judged on
 #   its own numbers and on this run.
 # - [About this build](about.ipynb): versions, hashes, times.

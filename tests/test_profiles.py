@@ -222,6 +222,10 @@ def test_a_missing_key_is_named(own, key):
         ("cases = [true]", ["cases is [True]"]),
         ("epsilon_255 = [0, 1]", ["epsilon_255 is [0, 1]", "expected a table"]),
         ("[epsilon_255]\nhypotheses = [1]", ["hypotheses", "hypothesis"]),
+        ("every = 2", ["every is 2", "expected a table"]),
+        ("[every]\nclip = 2", ["'clip'", "clips"]),
+        ("[every]\nclips = 0", ["every.clips is 0", "above 0"]),
+        ("[every]\niterative = true", ["every.iterative is True", "whole number"]),
     ],
 )
 def test_a_wrong_value_is_named_with_the_file_and_what_was_expected(own, line, words):

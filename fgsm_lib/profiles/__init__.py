@@ -8,6 +8,7 @@ import math
 import os
 import tomllib
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from fgsm_lib.demo.dataset import ensure_demo_set
@@ -35,18 +36,35 @@ class Profile:
     hypothesis_epsilon_255: tuple[float, ...]
     all_images_epsilon_255: tuple[float, ...]
     control_epsilon_255: tuple[float, ...]
+    objectives_epsilon_255: tuple[float, ...]
+    every_objectives: int
+    every_clips: int
+    every_iterative: int
 
     @property
     def sweep_epsilon_255(self) -> tuple[float, ...]:
         """Every epsilon that some page needs, each once, in increasing order."""
         grids = self.case_epsilon_255 + self.hypothesis_epsilon_255 + self.all_images_epsilon_255
-        return tuple(sorted({0.0, *grids}))
+        return tuple(sorted({0.0, *grids, *self.objectives_epsilon_255}))
+
+    @property
+    def other_variants(self) -> list[tuple[str, str]]:
+        """The three pairs of objective and clip that the profile's own sweep does not use."""
+        return [pair for pair in VARIANTS if pair != (self.objective, self.clip)]
 
 
 _TEXTS = {"title", "images", "data", "arch", "weights", "weights_sha256", "objective", "clip"}
-_GRIDS = {"cases", "hypothesis", "all_images", "control"}
+_GRIDS = {"cases", "hypothesis", "all_images", "control", "objectives"}
+_EVERY = {"objectives", "clips", "iterative"}
 _CHOICES = {"objective": ("cross_entropy", "true_logit"), "clip": ("valid", "image")}
 _REQUIRED = {"title", "arch"}
+# Every objective with every clip; the published experiment is the last.
+VARIANTS = tuple(product(_CHOICES["objective"], _CHOICES["clip"]))
+
+
+def variant_name(objective: str, clip: str) -> str:
+    """The name of a variant's table in the build folder."""
+    return f"sweep-{objective}-{clip}"
 
 
 def load_profile(
@@ -104,14 +122,15 @@ def _parse(path: Path) -> Profile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file ({error}).") from None
     grids = values.pop("epsilon_255", {})
+    every = values.pop("every", {})
     cases = values.pop("cases", [])
     for key in _REQUIRED - values.keys():
         raise InputError(f"{path}: {key!r} is missing; expected a text.")
     for key, value in values.items():
         if key not in _TEXTS:
             raise InputError(
-                f"{path}: unknown key {key!r}; expected {', '.join(sorted(_TEXTS))}, cases or "
-                "[epsilon_255]."
+                f"{path}: unknown key {key!r}; expected {', '.join(sorted(_TEXTS))}, cases, "
+                "[epsilon_255] or [every]."
             )
         if not isinstance(value, str):
             raise InputError(f"{path}: {key} is {value!r}; expected a text.")
@@ -131,6 +150,7 @@ def _parse(path: Path) -> Profile:
         clip=values.get("clip", "valid"),
         cases=tuple(cases),
         **{f"{key}_epsilon_255": grid for key, grid in _grids(path, grids).items()},
+        **{f"every_{key}": step for key, step in _every(path, every).items()},
     )
 
 
@@ -139,7 +159,7 @@ def _path(profile: Path, value: str | None) -> Path | None:
 
 
 def _grids(path: Path, grids: object) -> dict[str, tuple[float, ...]]:
-    """The four epsilon grids, sorted; those that a profile leaves out are the built-in ones."""
+    """The epsilon grids, sorted; those that a profile leaves out are the built-in ones."""
     if not isinstance(grids, dict) or grids.keys() - _GRIDS:
         raise InputError(
             f"{path}: epsilon_255 is {grids!r}; expected a table of {', '.join(sorted(_GRIDS))}."
@@ -158,6 +178,19 @@ def _grids(path: Path, grids: object) -> dict[str, tuple[float, ...]]:
         names.get(key, key): tuple(sorted(starts[key] | {float(value) for value in grid}))
         for key, grid in {**defaults, **grids}.items()
     }
+
+
+def _every(path: Path, every: object) -> dict[str, int]:
+    """Every how many images a page that computes much looks at one."""
+    if not isinstance(every, dict) or every.keys() - _EVERY:
+        raise InputError(
+            f"{path}: every is {every!r}; expected a table of {', '.join(sorted(_EVERY))}."
+        )
+    for key, step in every.items():
+        if type(step) is not int or step < 1:
+            raise InputError(f"{path}: every.{key} is {step!r}; expected a whole number above 0.")
+    defaults = tomllib.loads((BUILT_IN / "nips2017.toml").read_text())["every"]
+    return {**defaults, **every}
 
 
 def _is_epsilon(value: object) -> bool:

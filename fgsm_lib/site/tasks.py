@@ -17,7 +17,7 @@ from doit.reporter import ConsoleReporter
 from doit.tools import config_changed
 
 from fgsm_lib.demo.workers import available_cores
-from fgsm_lib.profiles import Profile, build_folder, data_folder
+from fgsm_lib.profiles import Profile, build_folder, data_folder, variant_name
 from fgsm_lib.site import MARKER
 
 LIBRARY = Path(__file__).parents[1]
@@ -29,6 +29,7 @@ PAGES = {
     "method": "method.py",
     "data-and-model": "data_and_model.py",
     "hypothesis": "hypothesis.py",
+    "objectives": "objectives.py",
     "claims": "claims.py",
     "about": "about.py",
 }
@@ -109,7 +110,9 @@ class Tasks:
 
     @property
     def tables(self) -> list[Path]:
-        return [self.folder / "sweep.parquet", self.folder / "control.parquet"]
+        variants = [variant_name(*variant) for variant in self.profile.other_variants]
+        names = ["sweep", "control", *variants]
+        return [self.folder / f"{name}.parquet" for name in names]
 
     def sweep(self) -> dict:
         data = data_folder(self.profile)
@@ -118,6 +121,8 @@ class Tasks:
         inputs += [LIBRARY / f"{module}.py" for module in SWEEP_MODULES]
         inputs += [self.profile.weights] if self.profile.weights else []
         grids = [self.profile.sweep_epsilon_255, self.profile.control_epsilon_255]
+        grids += [self.profile.objectives_epsilon_255]
+        grids += [self.profile.every_objectives, self.profile.every_clips]
         choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
         return {
             "actions": [
