@@ -211,8 +211,9 @@ def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
     if rows.empty:
         return "No image of this run is classified correctly, so there is no true logit to lower."
     said = [
-        f"a step up the {NAMES[name]} objective moves z_y by {rows.loc[name, 'true_change']:+.2f} and the "
-        f"largest rival by {rows.loc[name, 'rival_change']:+.2f}"
+        f"a step up the {NAMES[name]} objective moves z_y by "
+        f"{rows.loc[name, 'true_change']:+.2f} and its largest rival by "
+        f"{rows.loc[name, 'rival_change']:+.2f}"
         for name in ("cross_entropy", "true_logit")
     ]
     control = rows.loc["random"]
