@@ -139,6 +139,36 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
     assert serious == []
 
 
+def test_every_page_has_a_policy_that_allows_no_other_origin(soups):
+    """That the pages obey it shows below: a violation is an error on the console."""
+    for page, soup in soups.items():
+        (policy,) = soup.select("meta[http-equiv=Content-Security-Policy]")
+        rules = dict(rule.strip().split(" ", 1) for rule in policy["content"].split(";"))
+        assert rules["default-src"] == "'self'"
+        assert "'unsafe-inline'" not in rules["script-src"]
+        assert "'unsafe-eval'" not in rules["script-src"]
+        assert "://" not in policy["content"], page
+
+
+@needs_browser
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_script_smuggled_into_a_page_is_blocked(browser, origin, guarded):
+    """And it does run once the policy is taken out, so this test can fail."""
+    smuggled = (
+        "<article><script>window.smuggled = 1</script><img src=x onerror='window.handled = 1'>"
+    )
+    context = browser.new_context()
+    page = context.new_page()
+    text = (SITE / "index.html").read_text().replace("<article", smuggled + "<article", 1)
+    if not guarded:
+        text = text.replace("Content-Security-Policy", "X-None")
+    page.route("**/index.html", lambda route: route.fulfill(body=text, content_type="text/html"))
+    page.goto(f"{origin}/index.html", wait_until="load")
+    ran = page.evaluate("[window.smuggled, window.handled]")
+    context.close()
+    assert ran == ([None, None] if guarded else [1, 1])
+
+
 @needs_browser
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_a_phone(browser, name):

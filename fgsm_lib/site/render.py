@@ -17,13 +17,14 @@ import yaml
 
 from fgsm_lib.display import FIGURE_MIME, TABLE_MIME
 from fgsm_lib.profiles import build_folder, load_profile
-from fgsm_lib.site import MARKER
+from fgsm_lib.site import MARKER, csp
 
 
 def render(project: Path, profile_name: str, pages: list[str], title: str) -> Path:
     """Render the book of one profile; returns the path of its index page.
 
-    Raises RenderFailed with the warnings of Sphinx. ``_build/html`` is then as it was.
+    Raises RenderFailed with the warnings of Sphinx, or UnsafePage where a page holds a script of
+    its own. ``_build/html`` is then as it was.
     """
     folder = build_folder() / profile_name
     source = _stage(project, folder, pages, title)
@@ -37,6 +38,7 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     if done.returncode:
         raise RenderFailed(_complaints(done.stdout + done.stderr))
     fresh = output / "_build" / "html"
+    csp.protect(fresh)
     (fresh / MARKER).write_text(json.dumps({"profile": profile_name, "pages": pages}) + "\n")
     html = build_folder() / "html"
     old = build_folder() / ".html.old"
@@ -139,6 +141,9 @@ def main(pages: tuple[str, ...], profile: str, project: Path) -> None:
         render(project.absolute(), loaded.name, list(pages), title)
     except RenderFailed as error:
         click.echo(f"fgsm: Sphinx found faults in the book:\n{error}", err=True)
+        sys.exit(1)
+    except csp.UnsafePage as error:
+        click.echo(f"fgsm: {error}", err=True)
         sys.exit(1)
 
 

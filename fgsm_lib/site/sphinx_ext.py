@@ -1,5 +1,6 @@
 """What Sphinx is taught beyond Jupyter Book: equation tags and repairs for screen readers."""
 
+import html
 import re
 
 from docutils import nodes
@@ -18,7 +19,9 @@ def tag_equations(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def repair_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Faults of the theme's HTML that axe-core reports."""
+    """Faults of the theme's HTML: an unescaped title, and what axe-core reports."""
+    # The theme prints the title's text as it is, and a case study's title holds a class name.
+    context["pagetitle"] = html.escape(context.get("pagetitle", ""))
     body = context.get("body")
     if not body:
         return
