@@ -317,7 +317,8 @@ def read_fingerprint(path: Path) -> str | None:
     """The fingerprint of a finished sweep table; None where there is none."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):  # damaged bytes provoke either
         return None
     fingerprint = metadata.get(b"fingerprint")
-    return fingerprint.decode() if fingerprint else None
+    # A damaged one equals no fingerprint, so the table is computed again.
+    return fingerprint.decode(errors="replace") if fingerprint else None

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 from bs4 import BeautifulSoup
-from IPython.utils.capture import capture_output
 
 from fgsm_lib import display, figures
 from fgsm_lib.datasets import Photo, read_class_names, read_photos
@@ -114,25 +113,29 @@ def test_a_site_about_hostile_names_shows_them_as_text(hostile_set, tmp_path, mo
         (project / "book" / path).write_bytes((PROJECT / "book" / path).read_bytes())
     (project / "_config.yml").write_bytes((PROJECT / "_config.yml").read_bytes())
     (project / "_toc.yml").write_text(
-        "format: jb-book\nroot: index\nchapters:\n  - file: case-0\n  - file: about\n"
+        "format: jb-book\nroot: index\nparts:\n"
+        "  - caption: all\n    chapters:\n      - file: case-0\n      - file: about\n"
     )
-    with capture_output() as captured:
-        display.show(
-            figures.contact_sheet,
-            [torch.zeros(3, 8, 8)] * 4,
-            [person.class_name for person in people],
-            name="fig-hostile",
-            caption="A caption about " + escape(people[0].class_name),
-        )
-        table = pd.DataFrame({people[0].class_name: [person.author for person in people]})
-        display.show_table(table, name="tab-hostile", caption=escape(people[1].class_name))
-        for person in people:
-            display.say(f"{escape(person.class_name)}: {display.credit(person)}")
-    outputs = [
-        nbformat.v4.new_output("display_data", data=dict(rich.data)) for rich in captured.outputs
-    ]
+    bundles = []
+    monkeypatch.setattr(
+        display,
+        "display",
+        lambda shown, raw=False: bundles.append(shown if raw else {"text/markdown": shown.data}),
+    )
+    display.show(
+        figures.contact_sheet,
+        [torch.zeros(3, 8, 8)] * 4,
+        [person.class_name for person in people],
+        name="fig-hostile",
+        caption="A caption about " + escape(people[0].class_name),
+    )
+    table = pd.DataFrame({people[0].class_name: [person.author for person in people]})
+    display.show_table(table, name="tab-hostile", caption=escape(people[1].class_name))
+    for person in people:
+        display.say(f"{escape(person.class_name)}: {display.credit(person)}")
+    outputs = [nbformat.v4.new_output("display_data", data=bundle) for bundle in bundles]
     pages = {
-        "index": [nbformat.v4.new_code_cell("", outputs=outputs)],
+        "index": [nbformat.v4.new_code_cell("show()", outputs=outputs)],
         "case-0": [],
         "about": [],
     }
@@ -142,6 +145,7 @@ def test_a_site_about_hostile_names_shows_them_as_text(hostile_set, tmp_path, mo
         title = nbformat.v4.new_markdown_cell(f"# {escape(people[0].class_name)}")
         notebook = nbformat.v4.new_notebook(cells=[title, *cells])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         nbformat.write(notebook, folder / f"{page}.ipynb")
         nbformat.write(notebook, folder / f"{page}.clean.ipynb")
     index = render.render(project, "mine", list(pages), f"profile {escape(HOSTILE)}")
