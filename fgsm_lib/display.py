@@ -12,15 +12,20 @@ import re
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
+from PIL import Image
 
-from fgsm_lib import figures
+from fgsm_lib import figures, slider
+from fgsm_lib.cases import Case
 from fgsm_lib.datasets import Photo
 from fgsm_lib.markdown import escape
 
 FIGURE_MIME = "application/vnd.fgsm.figure+json"
 TABLE_MIME = "application/vnd.fgsm.table+json"
+SLIDER_MIME = "application/vnd.fgsm.slider+json"
+OWN_MIMES = (FIGURE_MIME, TABLE_MIME, SLIDER_MIME)
 
 
 def show(draw: Callable[..., figures.Drawing], *args, name: str, caption: str, **kwargs) -> None:
@@ -54,6 +59,36 @@ def show_table(table: pd.DataFrame, *, name: str, caption: str) -> None:
         "text/plain": table.to_string(index=False),
     }
     display(bundle, raw=True)
+
+
+def show_slider(case: Case, start_255: float, *, name: str, caption: str) -> None:
+    """Display the ε slider of a case study, which starts at ``start_255``.
+
+    In Jupyter, where no page script moves it, the three pictures at that ε.
+    """
+    data, files = slider.packed(case, start_255)
+    shown = data["stops"][data["start"]]
+    pictures = [files[picture["file"]] for picture in shown["pictures"]]
+    content = {
+        "data": data,
+        "files": {file: base64.b64encode(bytes_).decode() for file, bytes_ in files.items()},
+        "name": name,
+        "caption": caption,
+    }
+    bundle = {
+        SLIDER_MIME: content,
+        "image/png": base64.b64encode(_beside(pictures)).decode(),
+        "text/plain": shown["summary"],
+    }
+    display(bundle, raw=True)
+
+
+def _beside(files: list[bytes]) -> bytes:
+    """Pictures of one size, side by side, as a PNG file."""
+    pictures = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
+    buffer = io.BytesIO()
+    Image.fromarray(np.hstack(pictures)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def say(text: str) -> None:

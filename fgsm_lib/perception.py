@@ -22,7 +22,7 @@ def image_difference(clean: torch.Tensor, changed: torch.Tensor) -> dict[str, fl
     ``psnr`` in dB (infinite for equal images), ``ssim`` in [-1, 1] (1 for equal images), and
     ``delta_e``, the mean over pixels of the CIE76 color difference in CIELAB.
     """
-    a, b = (_eight_bit(image) for image in (clean, changed))
+    a, b = (eight_bit(image) for image in (clean, changed))
     with np.errstate(divide="ignore"):
         psnr = peak_signal_noise_ratio(a, b, data_range=255)
     return {
@@ -52,6 +52,7 @@ def difference_table(
     return means.reset_index()
 
 
-def _eight_bit(image: torch.Tensor) -> np.ndarray:
+def eight_bit(image: torch.Tensor) -> np.ndarray:
+    """Float (3, H, W) in [0, 1] -> uint8 (H, W, 3), as an image file holds it."""
     pixels = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
     return pixels.permute(1, 2, 0).cpu().numpy()

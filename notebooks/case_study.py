@@ -21,7 +21,7 @@ sample = 766
 from fgsm_lib import figures, wording
 from fgsm_lib.cases import open_case
 from fgsm_lib.demo import story
-from fgsm_lib.display import credit, say, show
+from fgsm_lib.display import credit, say, show, show_slider
 from fgsm_lib.markdown import escape
 from fgsm_lib.study import open_study
 
@@ -57,6 +57,21 @@ show(
     name=f"fig-series-{sample}",
     caption="The attack at growing ε, with predicted class and confidence. Last: random signs of "
     "the largest size, the control.",
+)
+
+# %% [markdown]
+# ## Move ε yourself
+#
+# One gradient serves every ε: the direction stays, only the size of the step changes.
+
+# %% tags=["hide-input"]
+show_slider(
+    case,
+    wording.telling_epsilon(case),
+    name=f"fig-slider-{sample}",
+    caption="The image, the perturbation and the control at each ε of the grid, with the five most "
+    "probable classes and the place on the confidence curve. The pictures are lossless; the "
+    "perturbation is drawn around gray and amplified by the factor below it.",
 )
 
 # %% [markdown]

@@ -3,18 +3,21 @@
 MyST-NB finds this through the entry point in pyproject.toml.
 """
 
+import base64
 import hashlib
+from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
 
-from fgsm_lib.display import FIGURE_MIME, TABLE_MIME
+from fgsm_lib.display import FIGURE_MIME, OWN_MIMES, SLIDER_MIME, TABLE_MIME
+from fgsm_lib.site import slider_html
 
 
 class Renderer:
-    """A MyST-NB MimeRenderPlugin for the two representations of ``fgsm_lib.display``."""
+    """A MyST-NB MimeRenderPlugin for the representations of ``fgsm_lib.display``."""
 
-    mime_priority_overrides: ClassVar = [("*", FIGURE_MIME, 1), ("*", TABLE_MIME, 1)]
+    mime_priority_overrides: ClassVar = [("*", mime, 1) for mime in OWN_MIMES]
 
     @staticmethod
     def handle_mime(renderer, data, inline: bool) -> list[nodes.Element] | None:
@@ -22,6 +25,8 @@ class Renderer:
             return [_figure(renderer, data)]
         if data.mime_type == TABLE_MIME:
             return [_table(renderer, data)]
+        if data.mime_type == SLIDER_MIME:
+            return [_slider(renderer, data)]
         return None
 
 
@@ -34,6 +39,26 @@ def _figure(renderer, data) -> nodes.figure:
         name = f"{content['name']}-{theme}-{hashlib.sha256(svg).hexdigest()[:12]}.svg"
         uri = renderer.write_file([name], svg, overwrite=False, exists_ok=True)
         figure += nodes.image(uri=uri, alt=content["alt"], classes=[f"on-{theme}"], loading="lazy")
+    caption = nodes.caption()
+    caption += _markdown(renderer, content["caption"], data.line)
+    figure += caption
+    return _labeled(renderer, figure, content["name"])
+
+
+def _slider(renderer, data) -> nodes.figure:
+    """A numbered figure whose pictures a script swaps; without the script, those of one ε.
+
+    The files are written where Sphinx puts images; it would copy only those that a page shows.
+    """
+    content = data.content
+    env = renderer.renderer.sphinx_env
+    folder = Path(env.app.outdir) / "_images"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in content["files"].items():
+        (folder / name).write_bytes(base64.b64decode(file))
+    to_root = "../" * env.docname.count("/")
+    markup = slider_html.markup(content["data"], f"{to_root}_images/")
+    figure = nodes.figure("", nodes.raw("", markup, format="html"), classes=["slider"])
     caption = nodes.caption()
     caption += _markdown(renderer, content["caption"], data.line)
     figure += caption

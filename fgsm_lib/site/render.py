@@ -15,7 +15,7 @@ import click
 import nbformat
 import yaml
 
-from fgsm_lib.display import FIGURE_MIME, TABLE_MIME
+from fgsm_lib.display import OWN_MIMES
 from fgsm_lib.profiles import build_folder, load_profile
 from fgsm_lib.site import MARKER, csp
 
@@ -101,7 +101,7 @@ def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for mime in (FIGURE_MIME, TABLE_MIME):
+            for mime in OWN_MIMES:
                 output.get("data", {}).pop(mime, None)
     return notebook
 

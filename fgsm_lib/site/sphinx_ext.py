@@ -31,6 +31,9 @@ def repair_page(app: Sphinx, pagename: str, templatename: str, context: dict, do
     body = body.replace(' role="doc-biblioentry"', ' role="listitem"')
     body = body.replace(' role="doc-backlink"', "")
     context["body"] = body
+    if 'class="epsilon-slider"' in body:  # on no other page
+        app.add_css_file("slider.css")
+        app.add_js_file("slider.js", loading_method="defer")
 
 
 def setup(app: Sphinx) -> dict[str, object]:
