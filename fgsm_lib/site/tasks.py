@@ -31,6 +31,7 @@ PAGES = {
     "hypothesis": "hypothesis.py",
     "objectives": "objectives.py",
     "claims": "claims.py",
+    "your-own": "your_own.py",
     "about": "about.py",
 }
 CASE_NOTEBOOK = "case_study.py"
