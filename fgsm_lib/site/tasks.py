@@ -30,6 +30,7 @@ PAGES = {
     "data-and-model": "data_and_model.py",
     "hypothesis": "hypothesis.py",
     "objectives": "objectives.py",
+    "questions": "questions.py",
     "claims": "claims.py",
     "your-own": "your_own.py",
     "about": "about.py",

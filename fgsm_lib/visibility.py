@@ -1,0 +1,172 @@
+"""How large and how visible a step is: norms and similarity over epsilon, dark and light regions.
+
+The measures of image quality are scikit-image's (see ``perception``); all of them are taken on
+images rounded to 8 bits, as an image file would show them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from skimage.color import deltaE_cie76, rgb2lab
+
+from fgsm_lib import analysis
+from fgsm_lib.attacks import clip_bounds, eight_bit, input_gradient, perturb, random_signs
+from fgsm_lib.cases import Case
+from fgsm_lib.perception import image_difference
+from fgsm_lib.study import Study
+
+# Of CIELAB's lightness L*, which runs from 0 (black) to 100 (white).
+LIGHTNESS_EDGES = (0, 20, 40, 60, 80, 100)
+DIRECTIONS = ("FGSM", "random signs")
+
+
+def difference_norms(clean: torch.Tensor, changed: torch.Tensor) -> dict[str, float]:
+    """``linf`` (in 1/255) and ``l2`` of the difference of two images, float (3, H, W) in [0, 1].
+
+    ``l2`` is the Euclidean length in units of the pixel range: the step from a black to a white
+    image of N values has length √N.
+    """
+    difference = (changed - clean).double()
+    return {"linf": float(difference.abs().max() * 255), "l2": float(difference.norm())}
+
+
+def measure_table(study: Study, samples: Sequence[int], epsilon_255: Sequence[float]):
+    """All measures per sample, direction and epsilon, and the same by lightness.
+
+    Returns:
+        two data frames. The first has columns sample, direction, epsilon_255, linf, l2, psnr,
+        ssim, delta_e; the second sample, direction, epsilon_255, lightness (the lower edge of a
+        band of ``LIGHTNESS_EDGES``), pixels, delta_e (mean over them).
+    """
+    whole, bands = [], []
+    for sample in samples:
+        image, attack = _attack(study, sample)
+        for direction in DIRECTIONS:
+            for epsilon in epsilon_255:
+                changed = eight_bit(attack(direction, epsilon))
+                key = {"sample": sample, "direction": direction, "epsilon_255": epsilon}
+                measures = difference_norms(image, changed) | image_difference(image, changed)
+                whole.append(key | measures)
+                bands += [key | band for band in by_lightness(image, changed)]
+    return pd.DataFrame(whole), pd.DataFrame(bands)
+
+
+def _attack(study: Study, sample: int) -> tuple[torch.Tensor, Callable[[str, float], torch.Tensor]]:
+    """A clean image as a file would hold it, and what attacks it: direction, epsilon -> image."""
+    pixels, label = study.dataset[sample]
+    images = eight_bit(pixels.to(study.classifier.device))[None]
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.tensor([label], device=images.device)
+    gradient, _ = input_gradient(study.classifier, images, labels, study.profile.objective)
+    bounds = clip_bounds(images, study.classifier, study.profile.clip)
+    directions = {"FGSM": gradient.sign(), "random signs": random_signs(images[0], sample)[None]}
+
+    def attack(direction: str, epsilon: float) -> torch.Tensor:
+        return perturb(images, directions[direction], epsilon / 255, bounds)[0]
+
+    return images[0], attack
+
+
+def by_lightness(clean: torch.Tensor, changed: torch.Tensor) -> Iterator[dict[str, float]]:
+    """Mean color difference ΔE (CIE76) of the pixels in each band of the clean lightness L*."""
+    before, after = (rgb2lab(image.permute(1, 2, 0).cpu().numpy()) for image in (clean, changed))
+    difference = deltaE_cie76(before, after)
+    band = np.clip(np.digitize(before[..., 0], LIGHTNESS_EDGES) - 1, 0, len(LIGHTNESS_EDGES) - 2)
+    for place, lightness in enumerate(LIGHTNESS_EDGES[:-1]):
+        inside = difference[band == place]
+        if inside.size:
+            mean = float(inside.mean())
+            yield {"lightness": lightness, "pixels": inside.size, "delta_e": mean}
+
+
+def means(measures: pd.DataFrame) -> pd.DataFrame:
+    """Mean of every measure over the samples: one row per direction and epsilon."""
+    grouped = measures.drop(columns="sample").groupby(["direction", "epsilon_255"], sort=False)
+    return grouped.mean().reset_index()
+
+
+def lightness_curve(bands: pd.DataFrame, direction: str, epsilon_255: float) -> pd.DataFrame:
+    """ΔE by lightness at one epsilon, with every image counting once in each band it has.
+
+    Columns: lightness, images, delta_e, delta_e_low, delta_e_high (95 %, Student's t).
+    """
+    rows = bands[(bands["direction"] == direction) & (bands["epsilon_255"] == epsilon_255)]
+    result = []
+    for lightness, group in rows.groupby("lightness"):
+        result.append((lightness, len(group), *analysis.mean(group["delta_e"])))
+    columns = ["lightness", "images", "delta_e", "delta_e_low", "delta_e_high"]
+    return pd.DataFrame(result, columns=columns)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of an image: clean, attacked and with random signs, each float (3, S, S)."""
+
+    clean: torch.Tensor
+    attacked: torch.Tensor
+    random: torch.Tensor
+
+
+def darkest_and_lightest(
+    case: Case, epsilon_255: float = 8, side: int = 56
+) -> tuple[Region, Region]:
+    """The squares of smallest and of largest mean value, on a grid of whole squares."""
+    attacked, random = case.adversarial(epsilon_255), case.random(epsilon_255)
+    side = min(side, *case.image.shape[1:])
+    means = torch.nn.functional.avg_pool2d(case.image.mean(dim=0)[None, None], side)[0, 0]
+
+    def region(place: int) -> Region:
+        row, column = divmod(place, means.shape[1])
+        window = (
+            ...,
+            slice(row * side, (row + 1) * side),
+            slice(column * side, (column + 1) * side),
+        )
+        return Region(*(image[window] for image in (case.image, attacked, random)))
+
+    return region(int(means.argmin())), region(int(means.argmax()))
+
+
+def rounding_table(
+    study: Study, samples: Sequence[int], epsilon_255: Sequence[float]
+) -> pd.DataFrame:
+    """Is the class still right after a step, exact and rounded to 8 bits?
+
+    Columns: sample, epsilon_255, exact, rounded (is the class right?), moved (the share of the
+    values that differ from the clean image's after both are rounded).
+    """
+    rows = []
+    for sample in samples:
+        pixels, label = study.dataset[sample]
+        images = pixels.to(study.classifier.device)[None]
+        images = images.contiguous(memory_format=torch.channels_last)
+        labels = torch.tensor([label], device=images.device)
+        gradient, _ = input_gradient(study.classifier, images, labels, study.profile.objective)
+        bounds = clip_bounds(images, study.classifier, study.profile.clip)
+        for epsilon in epsilon_255:
+            exact = perturb(images, gradient.sign(), epsilon / 255, bounds)
+            rounded = eight_bit(exact)
+            with torch.inference_mode():
+                right = [bool(study.classifier(x).argmax() == label) for x in (exact, rounded)]
+            moved = float((rounded != eight_bit(images)).float().mean())
+            rows.append((sample, epsilon, *right, moved))
+    return pd.DataFrame(rows, columns=["sample", "epsilon_255", "exact", "rounded", "moved"])
+
+
+def rounding_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy over epsilon from a ``rounding_table``, with 95 % Wilson intervals.
+
+    Columns: epsilon_255, n, moved (the mean share of values that rounding leaves changed), exact,
+    exact_low, exact_high, rounded, rounded_low, rounded_high.
+    """
+    result = []
+    for epsilon, group in table.groupby("epsilon_255"):
+        row = {"epsilon_255": epsilon, "n": len(group), "moved": float(group["moved"].mean())}
+        for name in ("exact", "rounded"):
+            share, low, high = analysis.rate(int(group[name].sum()), len(group))
+            row |= {name: share, f"{name}_low": low, f"{name}_high": high}
+        result.append(row)
+    return pd.DataFrame(result)

@@ -1,0 +1,280 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The open questions
+#
+# The page that this site re-creates left questions open: "How are the classes distributed?
+# Neighbouring classes etc", "Add perception thing", and whether the L- and U-shaped curves of
+# single images are the rule. Here they are answered on all images of this build. Unless another
+# number is named, every statement is about the initially correct images.
+
+# %% tags=["parameters", "remove-cell"]
+profile = "demo"
+
+# %% tags=["hide-input"]
+from fgsm_lib import analysis, answers, figures, neighbors, perception, shapes, visibility
+from fgsm_lib import figures_questions as drawings
+from fgsm_lib.cases import open_case
+from fgsm_lib.display import credit, say, show, show_table
+from fgsm_lib.study import open_study
+
+study = open_study(profile)
+names = study.dataset.class_names
+
+# %% [markdown]
+# ## Neighboring classes: where do fooled images go?
+#
+# Take the first ε of the grid at which an image is wrong, and look up where the class that is seen
+# there, its *adversarial class*, stood on the clean image.
+
+# %% tags=["hide-input"]
+fooled = neighbors.first_fooled(study.table)
+by_chance = neighbors.first_fooled(study.control, study.table)
+ranks, chance_ranks = neighbors.rank_counts(fooled), neighbors.rank_counts(by_chance)
+if len(fooled):
+    show(
+        drawings.rank_bars,
+        {"FGSM": ranks, "random signs": chance_ranks},
+        name="fig-ranks",
+        caption="Clean rank of the class that a fooled image is seen as, at the first ε that fools "
+        "it, with 95 % intervals. The control fools fewer images, at larger ε.",
+    )
+
+# %% tags=["remove-input"]
+say(answers.ranks(ranks, chance_ranks, len(names)))
+
+# %% [markdown]
+# The last layer weighs the same features once for each class, with one weight vector per class.
+# Are the vectors of the class that an image leaves and of the one it reaches more alike (by their
+# cosine) than those of any two classes? Chance is here the true class's mean cosine with all
+# other classes.
+
+# %% tags=["remove-input"]
+vectors = neighbors.class_vectors(study.classifier.network, len(names))
+similarity = None if vectors is None else neighbors.weight_similarity(fooled, vectors)
+say(answers.similarity(similarity))
+
+# %% tags=["hide-input"]
+pairs = neighbors.transitions(fooled)
+if len(pairs):
+    show_table(
+        answers.transition_table(pairs, names),
+        name="tab-transitions",
+        caption="The most frequent transitions at the first ε that fools.",
+    )
+
+# %% tags=["remove-input"]
+say(answers.transitions(pairs))
+
+# %% [markdown]
+# ## Robustness and distribution of the classes
+
+# %% tags=["hide-input"]
+attacked = [epsilon for epsilon in study.profile.sweep_epsilon_255 if epsilon > 0]
+near_one = min(attacked, key=lambda epsilon: abs(epsilon - 1))
+robust = neighbors.class_robustness(study.table, near_one)
+if len(robust):
+    show_table(
+        answers.robustness_table(robust, names),
+        name="tab-class-robustness",
+        caption=f"Initially correct images that are still correct at ε = {near_one:g}/255, in the "
+        "classes that have most of them (95 % Wilson intervals).",
+    )
+
+# %% tags=["remove-input"]
+say(answers.robustness(robust, near_one, names))
+say(
+    answers.spread(
+        neighbors.class_spread(study.table), neighbors.class_spread(study.control), names
+    )
+)
+
+# %% [markdown]
+# ## Curve shapes
+#
+# Two rules sort every image. Its *fate*, by its class over the whole grid: **never fooled**,
+# correct at every ε; **bounce-back**, wrong somewhere and correct again at a larger ε; **fooled for
+# good**, wrong from some ε on.
+#
+# And its *shape*, by the confidence of the predicted class. The fall is the first value minus the
+# smallest, the rebound the last value minus the smallest. **L**: a rebound of less than a tenth of
+# the fall. **L with a rise**: at least a tenth. **U**: at least half. **Rising**: a fall of less
+# than 0.05 and an end more than 0.05 above the start; **flat**: a fall of less than 0.05 without.
+
+# %% tags=["remove-input"]
+sorted_images = shapes.image_shapes(study.table)
+say(answers.kinds(shapes.counts(sorted_images, "fate", shapes.FATES)))
+say(answers.kinds(shapes.counts(sorted_images, "shape", shapes.SHAPES)))
+
+# %% tags=["hide-input"]
+bins = [(0.99, 1), (0.95, 0.99), (0.9, 0.95), (0.8, 0.9), (0.6, 0.8), (0.4, 0.6), (0, 0.4)]
+if len(sorted_images):
+    show(
+        drawings.stacked_bins,
+        shapes.by_confidence(study.table, bins, "fate", shapes.FATES),
+        shapes.FATES,
+        name="fig-fates",
+        caption="What becomes of the class over the whole grid, by clean confidence.",
+    )
+    show(
+        drawings.stacked_bins,
+        shapes.by_confidence(study.table, bins, "shape", shapes.SHAPES),
+        shapes.SHAPES,
+        name="fig-shapes",
+        caption="The shape of the confidence curve, by clean confidence.",
+    )
+
+# %% tags=["hide-input"]
+for column, kinds in (("fate", shapes.FATES), ("shape", shapes.SHAPES)):
+    show_table(
+        shapes.reading_table(shapes.by_confidence(study.table, bins, column, kinds)),
+        name=f"tab-{column}s",
+        caption=f"The {column} of the images by clean confidence: count and share (95 % interval).",
+    )
+
+# %% [markdown]
+# One example for each kind that occurs, the most frequent kinds first: the image whose curve lies
+# nearest to the mean curve of its kind.
+
+# %% tags=["hide-input"]
+if len(sorted_images):
+    examples = dict(list(shapes.typical(sorted_images, study.table).items())[:8])
+    show(
+        drawings.gallery,
+        examples,
+        study.table,
+        [study.dataset[sample][0] for sample in examples.values()],
+        shapes.kind_counts(sorted_images),
+        name="fig-gallery",
+        caption="Confidence of the predicted class over ε, a typical image of each kind.",
+    )
+    credits = {sample: credit(study.dataset.photo(sample)) for sample in examples.values()}
+    say(" ".join(f"Sample {sample}: {line}" for sample, line in credits.items() if line))
+
+# %% [markdown]
+# ## Perception
+#
+# Four measures of the same perturbation, on images rounded to 8 bits: the largest change of any
+# value, L∞; the Euclidean length, L2; the peak signal-to-noise ratio; and the structural similarity
+# SSIM {cite:p}`wang2004`, which is 1 for equal images.
+
+# %% tags=["hide-input"]
+some = range(0, len(study.dataset), max(1, len(study.dataset) // 10))
+measured, bands = visibility.measure_table(study, some, [1, 2, 4, 8, 16, 32])
+means = visibility.means(measured)
+show(
+    drawings.measures,
+    means,
+    name="fig-measures",
+    caption=f"Means over {len(some)} images spread evenly over the set, initially correct or not. "
+    "Random signs, the control, are a step of the same size and look alike by these measures.",
+)
+
+# %% tags=["remove-input"]
+say(answers.seen(means, perception.JUST_NOTICEABLE_DELTA_E))
+
+# %% [markdown]
+# Where is that threshold? Look for the first picture in which you see the noise.
+
+# %% tags=["hide-input"]
+case = open_case(study, study.profile.cases[0])
+levels = [0, 1, 2, 3, 4, 6]
+show(
+    figures.images,
+    [case.adversarial(level) for level in levels],
+    ["original", *(f"ε = {level}/255" for level in levels[1:])],
+    f"Sample {case.photo.sample} attacked at {', '.join(map(str, levels))} of 255: the noise "
+    "becomes stronger from picture to picture.",
+    name="fig-threshold",
+    caption=f"The same image around the threshold. {credit(case.photo)}",
+)
+
+# %% [markdown]
+# The same step changes a dark pixel by a larger share than a light one, and the screen's gamma
+# works the other way round. CIELAB weighs both as the eye does: here is the color difference by
+# the lightness of the clean region.
+
+# %% tags=["hide-input"]
+lightness = {
+    direction: visibility.lightness_curve(bands, direction, 4)
+    for direction in visibility.DIRECTIONS
+}
+width = visibility.LIGHTNESS_EDGES[1]
+show(
+    drawings.lightness,
+    lightness,
+    width,
+    perception.JUST_NOTICEABLE_DELTA_E,
+    name="fig-lightness",
+    caption="Mean color difference at ε = 4/255 by lightness, over the same images, each counted "
+    "once in every band it has, with 95 % intervals.",
+)
+
+# %% tags=["remove-input"]
+say(answers.by_lightness(lightness["FGSM"], width, 4))
+
+# %% tags=["hide-input"]
+dark, light = visibility.darkest_and_lightest(case)
+show(
+    figures.images,
+    [dark.clean, dark.attacked, dark.random, light.clean, light.attacked, light.random],
+    ["dark region", "ε = 8/255", "random, 8/255", "light region", "ε = 8/255", "random, 8/255"],
+    "The darkest and the lightest part of the image, each clean, attacked and with random signs of "
+    "8/255.",
+    name="fig-dark-light",
+    caption="The darkest and the lightest square of the same image, enlarged.",
+)
+
+# %% [markdown]
+# ## 8 bits: does the attack survive being saved?
+#
+# An image file holds whole gray levels, and so does the image that the classifier takes: Pillow
+# resizes in 8 bits. So a step of less than half a level is rounded away when the adversarial image
+# is saved, and one of 0.5 to 1.5 levels becomes exactly one.
+
+# %% tags=["hide-input"]
+correct = analysis.initially_correct(study.table)
+chosen = correct[:: max(1, len(correct) // 40)]
+if len(chosen):
+    saved = visibility.rounding_rates(
+        visibility.rounding_table(study, chosen.tolist(), [0, 0.1, 0.3, 0.4, 0.7, 1, 2])
+    )
+    show(
+        drawings.rounding,
+        saved,
+        name="fig-rounding",
+        caption=f"Top-1 accuracy of {len(chosen)} initially correct images, spread evenly over the "
+        "set, for the exact step and the step rounded to 8 bits, with 95 % intervals. What random "
+        "signs do is in {numref}`fig-controls`.",
+    )
+    say(answers.rounding(saved))
+else:
+    say("No image is initially correct, so there is no attack to save.")
+
+# %% [markdown]
+# ## Controls: random signs at each ε
+#
+# A step of the same size in a random direction, for all images, initially correct or not.
+
+# %% tags=["hide-input"]
+everything, control = analysis.curve(study.table), analysis.curve(study.control)
+show(
+    drawings.against_chance,
+    everything,
+    control,
+    name="fig-controls",
+    caption=f"Top-1 accuracy of all {len(study.dataset)} images with 95 % intervals.",
+)
+
+# %% tags=["remove-input"]
+say(answers.against_chance(everything, control))

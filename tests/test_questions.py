@@ -1,0 +1,304 @@
+"""The open questions: neighbors, shapes, visibility and their sentences, by hand."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fgsm_lib import analysis, answers, figures, neighbors, shapes, visibility
+from fgsm_lib import figures_questions as drawings
+
+pytestmark = pytest.mark.filterwarnings("error")  # no division by zero, no empty means
+
+NAMES = ["cat, feline", "dog", "fox", "owl", "elk", "hen", "ant"]
+TOP5 = [0, 1, 2, 3, 4]
+
+
+def sweep_table(images: dict[int, list[tuple[int, float]]], epsilons, label=0) -> pd.DataFrame:
+    """Images of one label, from (predicted class, confidence) at each epsilon."""
+    rows = [
+        (sample, label, float(epsilon), predicted, confidence, TOP5)
+        for sample, outcomes in images.items()
+        for epsilon, (predicted, confidence) in zip(epsilons, outcomes, strict=True)
+    ]
+    columns = ["sample", "label", "epsilon_255", "predicted_class", "confidence", "top5_classes"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["correct"] = table["predicted_class"] == label
+    table["correct_top5"] = table["predicted_class"] <= 4
+    return table
+
+
+BOUNCES = [(0, 0.97), (1, 0.3), (0, 0.9)]
+FALLS = [(0, 0.92), (0, 0.5), (6, 0.2)]
+STANDS = [(0, 0.995), (0, 0.99), (0, 0.98)]
+WRONG = [(3, 0.9), (0, 0.2), (3, 0.1)]
+TABLE = sweep_table({2: BOUNCES, 3: FALLS, 5: STANDS, 8: WRONG}, [0, 1, 2])
+NOBODY = TABLE[TABLE["sample"] == 5]
+ONLY_WRONG = TABLE[TABLE["sample"] == 8]
+ONE_FOOLED = TABLE[TABLE["sample"] == 2]
+AT_ONCE = sweep_table({0: [(0, 0.9), (1, 0.5)], 1: [(0, 0.6), (1, 0.5)]}, [0, 0.1])
+
+
+# --- neighbors ---------------------------------------------------------------------------------
+
+
+def test_the_adversarial_class_is_that_of_the_first_wrong_epsilon():
+    fooled = neighbors.first_fooled(TABLE.sample(frac=1, random_state=0))
+    assert fooled.index.tolist() == [2, 3]
+    assert fooled["epsilon_255"].tolist() == [1, 2]
+    assert fooled["adversarial_class"].tolist() == [1, 6]
+    assert fooled["rank"].tolist() == ["rank 2", "outside the top 5"]
+
+
+def test_a_control_without_clean_rows_takes_them_from_the_attack():
+    control = analysis.at(TABLE, [2])
+    assert neighbors.first_fooled(control, TABLE).index.tolist() == [3]
+
+
+def test_rank_counts_with_wilson_intervals():
+    counts = neighbors.rank_counts(neighbors.first_fooled(TABLE)).set_index("rank")
+    assert counts["count"].tolist() == [1, 0, 0, 0, 1]
+    assert tuple(counts.loc["rank 2", ["share", "low", "high"]]) == pytest.approx(
+        (0.5, 0.0945, 0.9055), abs=5e-5
+    )
+
+
+def test_transitions_count_pairs_the_most_frequent_first():
+    fooled = pd.DataFrame({"label": [4, 0, 0, 0], "adversarial_class": [1, 2, 5, 5]})
+    pairs = neighbors.transitions(fooled)
+    assert pairs.to_numpy().tolist() == [[0, 5, 2, 3], [0, 2, 1, 3], [4, 1, 1, 1]]
+
+
+def test_class_robustness_counts_only_initially_correct_images():
+    other = sweep_table({9: [(1, 0.9), (1, 0.8), (1, 0.8)]}, [0, 1, 2], label=1)
+    robust = neighbors.class_robustness(pd.concat([TABLE, other]), 1)
+    assert robust[["label", "n", "correct"]].to_numpy().tolist() == [[1, 1, 1], [0, 3, 2]]
+    assert tuple(robust.iloc[1][["top1", "top1_low", "top1_high"]]) == analysis.rate(2, 3)
+
+
+def test_class_spread_is_the_exponential_of_the_entropy():
+    """Predictions 0, 0, 0, 3 at ε = 0; at 1: 1, 0, 0, 0; at 2: 0, 6, 0, 3."""
+    spread = neighbors.class_spread(TABLE)
+    assert spread["classes"].tolist() == [2, 2, 3]
+    assert spread["effective"].tolist() == pytest.approx(
+        [4 / 3**0.75, 4 / 3**0.75, 2 * 2**0.5], abs=1e-12
+    )
+    assert spread["top_class"].tolist() == [0, 0, 0]
+    assert spread["top_count"].tolist() == [3, 3, 2]
+
+
+def test_equally_frequent_classes_count_fully():
+    table = sweep_table({i: [(i, 0.5)] for i in range(5)}, [0])
+    assert neighbors.class_spread(table)["effective"].tolist() == pytest.approx([5])
+
+
+def test_class_vectors_of_a_linear_layer_and_of_a_convolution():
+    linear = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 3))
+    np.testing.assert_allclose(
+        neighbors.class_vectors(linear, 3), linear[2].weight.detach().double()
+    )
+    pointwise = torch.nn.Sequential(torch.nn.Conv2d(5, 7, 1), torch.nn.AdaptiveAvgPool2d(1))
+    assert neighbors.class_vectors(pointwise, 7).shape == (7, 5)
+
+
+def test_a_network_without_such_a_layer_has_no_class_vectors():
+    assert neighbors.class_vectors(torch.nn.Conv2d(3, 7, 3), 7) is None
+    assert neighbors.class_vectors(torch.nn.Linear(3, 4), 7) is None
+    assert "no last layer" in answers.similarity(None)
+
+
+def test_cosines_by_hand():
+    vectors = np.array([[3.0, 4.0], [4.0, 3.0], [-3.0, -4.0], [0.0, 0.0]])
+    found = neighbors.cosines(vectors, np.array([0, 0, 0]), np.array([1, 2, 3]))
+    assert found.tolist() == pytest.approx([0.96, -1, np.nan], nan_ok=True)
+
+
+def test_weight_similarity_by_hand():
+    """Class 0 points along x; its cosines with 1, 2 and 3 are 1, 0 and -1: chance 0, median 0."""
+    vectors = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    fooled = pd.DataFrame({"label": [0, 0, 0], "adversarial_class": [1, 1, 2]})
+    found = neighbors.weight_similarity(fooled, vectors)
+    assert (found.n, found.closer) == (3, 2)
+    assert (found.cosine, found.chance) == pytest.approx((2 / 3, 0))
+    assert (found.low, found.high) == analysis.mean(pd.Series([1.0, 1.0, 0.0]))[1:]
+
+
+# --- shapes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("correct", "expected"),
+    [
+        ([1, 1, 1], "never fooled"),
+        ([1, 0, 0], "fooled for good"),
+        ([1, 1, 0], "fooled for good"),
+        ([1, 0, 1], "bounce-back"),
+        ([1, 0, 1, 0], "bounce-back"),
+        ([1], "never fooled"),
+    ],
+)
+def test_fate(correct, expected):
+    assert shapes.fate(correct) == expected
+
+
+def test_image_shapes_leave_out_initially_wrong_images():
+    found = shapes.image_shapes(TABLE.sample(frac=1, random_state=0))
+    assert found["fate"].to_dict() == {2: "bounce-back", 3: "fooled for good", 5: "never fooled"}
+    assert found["shape"].to_dict() == {2: "U", 3: "L", 5: "flat"}
+
+
+def test_fates_agree_with_bounce_backs():
+    images, fooled, again = analysis.bounce_backs(TABLE)
+    counted = shapes.image_shapes(TABLE)["fate"].value_counts()
+    assert (counted.sum(), counted["bounce-back"]) == (images, again)
+    assert images - counted["never fooled"] == fooled
+
+
+def test_counts_by_confidence():
+    groups = shapes.by_confidence(TABLE, [(0.95, 0.99), (0, 0.4)], "fate", shapes.FATES)
+    assert groups["95–99 %"]["count"].tolist() == [0, 1, 0]
+    assert groups["0–40 %"]["n"].tolist() == [0, 0, 0]
+    table = shapes.reading_table(groups)
+    assert table["bounce-back"].tolist() == ["1: 1.00 (0.21–1.00)", "no image"]
+
+
+def test_the_typical_image_lies_nearest_to_the_mean_of_its_kind():
+    curves = {i: [(0, 0.9), (1, low), (1, low)] for i, low in enumerate([0.1, 0.3, 0.8])}
+    table = sweep_table(curves, [0, 1, 2])
+    assert shapes.typical(shapes.image_shapes(table), table) == {"fooled for good, L": 1}
+
+
+# --- visibility --------------------------------------------------------------------------------
+
+
+def test_norms_by_hand():
+    changed = torch.zeros(3, 2, 2)
+    changed[0, 0, 0], changed[1, 1, 1] = 0.3, -0.4
+    found = visibility.difference_norms(torch.zeros(3, 2, 2), changed)
+    assert found == pytest.approx({"linf": 102, "l2": 0.5})
+
+
+def test_color_difference_is_taken_where_the_region_is():
+    """The left half is black and stays; the right half is white and turns black: ΔE is 100."""
+    clean = torch.zeros(3, 4, 4)
+    clean[:, :, 2:] = 1
+    bands = list(visibility.by_lightness(clean, torch.zeros(3, 4, 4)))
+    assert [(band["lightness"], band["pixels"]) for band in bands] == [(0, 8), (80, 8)]
+    assert [band["delta_e"] for band in bands] == pytest.approx([0, 100], abs=0.01)
+
+
+def test_every_image_counts_once_in_a_band():
+    rows = {"direction": "FGSM", "epsilon_255": 4, "lightness": 20}
+    bands = pd.DataFrame([rows | {"pixels": p, "delta_e": e} for p, e in ((1, 2.0), (999, 4.0))])
+    curve = visibility.lightness_curve(bands, "FGSM", 4)
+    assert curve[["lightness", "images", "delta_e"]].to_numpy().tolist() == [[20, 2, 3]]
+
+
+class TinyStudy:
+    """As much of a study as visibility needs."""
+
+    def __init__(self, dataset, classifier):
+        self.dataset, self.classifier = dataset, classifier
+        self.profile = type("", (), {"objective": "cross_entropy", "clip": "valid"})
+
+
+def test_less_than_half_a_level_does_not_survive_rounding(tiny_set, tiny):
+    table = visibility.rounding_table(TinyStudy(tiny_set, tiny()), [0, 1, 2], [0, 0.4, 0.7, 1])
+    rates = visibility.rounding_rates(table).set_index("epsilon_255")
+    assert rates["moved"][[0, 0.4]].tolist() == [0, 0]
+    assert rates["moved"][0.7] == rates["moved"][1] > 0.9
+    right = table.set_index(["sample", "epsilon_255"])
+    for sample in (0, 1, 2):
+        assert right["rounded"][sample, 0.4] == right["exact"][sample, 0]
+        assert right["rounded"][sample, 0.7] == right["exact"][sample, 1]
+
+
+def test_measures_of_random_signs_and_fgsm_have_the_same_step(tiny_set, tiny):
+    measured, bands = visibility.measure_table(TinyStudy(tiny_set, tiny()), [0, 1], [2])
+    assert measured["linf"].tolist() == pytest.approx([2] * 4, abs=1e-4)
+    assert set(bands["direction"]) == set(visibility.DIRECTIONS)
+    assert visibility.means(measured)["direction"].tolist() == list(visibility.DIRECTIONS)
+
+
+# --- sentences and figures, also of runs that show nothing -------------------------------------
+
+
+@pytest.mark.parametrize("table", [TABLE, NOBODY, ONLY_WRONG, ONE_FOOLED, AT_ONCE])
+def test_every_run_has_words(table):
+    fooled = neighbors.first_fooled(table)
+    counts, found = neighbors.rank_counts(fooled), shapes.image_shapes(table)
+    vectors = np.eye(7)
+    control = analysis.at(table, [table["epsilon_255"].max()])
+    texts = [
+        answers.ranks(counts, counts, len(NAMES)),
+        answers.similarity(neighbors.weight_similarity(fooled, vectors)),
+        answers.transitions(neighbors.transitions(fooled)),
+        answers.robustness(neighbors.class_robustness(table, 1), 1, NAMES),
+        answers.spread(neighbors.class_spread(table), neighbors.class_spread(control), NAMES),
+        answers.kinds(shapes.counts(found, "fate", shapes.FATES)),
+        answers.against_chance(analysis.curve(table), analysis.curve(control)),
+    ]
+    assert all(text.endswith(".") and "nan" not in text for text in texts)
+
+
+def test_ranks_are_said_with_their_chance():
+    counts = neighbors.rank_counts(neighbors.first_fooled(TABLE))
+    text = answers.ranks(counts, neighbors.rank_counts(neighbors.first_fooled(NOBODY)), 11)
+    assert "1 of 2 (50%, 95 % interval 9–91%) are seen as the class that came second" in text
+    assert "second in 10.0% and among ranks 2 to 5 in 40.0%" in text
+    assert text.endswith("Random signs fool none of the images at any ε of the control.")
+    assert answers.ranks(neighbors.rank_counts(neighbors.first_fooled(NOBODY)), counts, 11) == (
+        answers.NOBODY_FOOLED
+    )
+
+
+def test_similarity_is_judged_by_its_interval():
+    make = neighbors.Similarity
+    assert "**more alike" in answers.similarity(make(9, 0.5, 0.1, 0.4, 0.3, 0.5, 8))
+    assert "**no more alike" in answers.similarity(make(9, 0.2, 0.1, 0.1, -0.1, 0.3, 5))
+    assert "**less alike" in answers.similarity(make(9, 0, 0.1, -0.1, -0.2, -0.05, 2))
+
+
+def test_lightness_is_judged_by_the_intervals():
+    columns = ["lightness", "images", "delta_e", "delta_e_low", "delta_e_high"]
+    curve = pd.DataFrame([(0, 5, 4, 3.5, 4.5), (80, 5, 2, 1.5, 2.5)], columns=columns)
+    assert "more visible in dark" in answers.by_lightness(curve, 20, 4)
+    swapped = curve.iloc[::-1]
+    assert "more visible in light" in answers.by_lightness(swapped, 20, 4)
+    wide = curve.assign(delta_e_low=0, delta_e_high=9)
+    assert "undecided" in answers.by_lightness(wide, 20, 4)
+    assert "nothing to compare" in answers.by_lightness(curve.iloc[:1], 20, 4)
+
+
+def test_control_is_said_with_the_ratio_of_the_steps():
+    curve = pd.DataFrame({"epsilon_255": [0, 1, 2], "top1": [0.8, 0.5, 0.3], "n": 10})
+    control = pd.DataFrame({"epsilon_255": [1, 20], "top1": [0.8, 0.4], "n": 10})
+    text = answers.against_chance(curve, control)
+    assert "FGSM halves it first at 2/255; random signs halve it first at 20/255" in text
+    assert text.endswith("10 times as large a step.")
+    assert answers.against_chance(curve, control[:1]).endswith(
+        "random signs never halve it (on a coarser grid)."
+    )
+
+
+def test_figures_are_drawn_and_described():
+    fooled = neighbors.rank_counts(neighbors.first_fooled(TABLE))
+    nothing = neighbors.rank_counts(neighbors.first_fooled(NOBODY))
+    groups = shapes.by_confidence(TABLE, [(0.9, 1), (0, 0.4)], "fate", shapes.FATES)
+    found = shapes.image_shapes(TABLE)
+    examples = shapes.typical(found, TABLE)
+    picture = [torch.rand(3, 8, 8)] * len(examples)
+    with figures.style():
+        drawn = [
+            drawings.rank_bars({"FGSM": fooled, "random signs": nothing}),
+            drawings.stacked_bins(groups, shapes.FATES),
+            drawings.gallery(examples, TABLE, picture, shapes.kind_counts(found)),
+            drawings.against_chance(analysis.curve(TABLE), analysis.curve(TABLE)),
+        ]
+        for figure, alt in drawn:
+            figure.canvas.draw()
+            plt.close(figure)
+            assert "nan" not in alt
+    assert "rank 2 50%" in drawn[0][1]
+    assert "90–100 %: never fooled 1 of 3" in drawn[1][1]
