@@ -142,6 +142,14 @@ def rate_text(row: pd.Series, name: str = "top1") -> str:
     return f"{row[name]:.2f} ({_interval(row, name, '–', 2)})"
 
 
+def count_text(count: int, n: int) -> str:
+    """``"12: 0.40 (0.26–0.55)"`` for 12 of 30, with the 95 % Wilson interval."""
+    if n == 0:
+        return "no image"
+    share, low, high = rate(count, n)
+    return f"{count}: {share:.2f} ({low:.2f}–{high:.2f})"
+
+
 def side_by_side(curve: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
     """A curve as a table for reading, with the published values beside it where there are any."""
     names = {"top1": "top-1", "top5": "top-5", "confidence": "mean confidence"}

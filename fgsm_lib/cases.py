@@ -8,7 +8,7 @@ import torch
 
 from fgsm_lib import analysis, attacks, published
 from fgsm_lib.datasets import Photo
-from fgsm_lib.study import Study
+from fgsm_lib.study import Study, single
 from fgsm_lib.sweep import SweepSettings, sweep_samples
 
 
@@ -72,19 +72,16 @@ def open_case(study: Study, sample: int) -> Case:
     Raises InputError where the set has no such sample.
     """
     photo = study.dataset.photo(sample)
-    image, label = study.dataset[sample]
-    image = image.to(study.classifier.device)
-    batch = image[None].contiguous(memory_format=torch.channels_last)
-    labels = torch.tensor([label], device=image.device)
-    gradient, _ = attacks.input_gradient(study.classifier, batch, labels, study.profile.objective)
+    images, labels = single(study, sample)
+    gradient, _ = attacks.input_gradient(study.classifier, images, labels, study.profile.objective)
     grid = study.profile.case_epsilon_255
     control = SweepSettings(grid, study.profile.objective, study.profile.clip, direction="random")
     rows = study.table[study.table["sample"] == sample]
     return Case(
         photo=photo,
-        image=image,
+        image=images[0],
         gradient=gradient[0],
-        bounds=attacks.clip_bounds(batch, study.classifier, study.profile.clip),
+        bounds=attacks.clip_bounds(images, study.classifier, study.profile.clip),
         table=analysis.at(rows, grid).reset_index(drop=True),
         control=sweep_samples(study.dataset, study.classifier, control, [sample]).to_pandas(),
         published=published.sample_curve(sample) if published.covers(photo) else None,

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from fgsm_lib.analysis import segments
 from fgsm_lib.cases import Case, short_name
+from fgsm_lib.perception import to_uint8
 
 Drawing = tuple[Figure, str]
 
@@ -84,15 +85,14 @@ def images(
     for axis in axes.flat:
         axis.axis("off")
     for axis, tensor, title in zip(axes.flat, tensors, titles, strict=False):
-        axis.imshow(_pixels(tensor))
+        axis.imshow(pixels(tensor))
         axis.set_title(title, fontsize=10)
     return figure, alt
 
 
-def _pixels(tensor: torch.Tensor) -> np.ndarray:
-    """(3, H, W) in [0, 1] -> uint8 (H, W, 3), as an image file would hold it."""
-    array = (tensor.detach().clamp(0, 1) * 255).round().to(torch.uint8)
-    array = array.permute(1, 2, 0).cpu().numpy()
+def pixels(tensor: torch.Tensor) -> np.ndarray:
+    """(3, H, W), or (1, H, W) for a gray image, in [0, 1] -> uint8 (H, W, 3)."""
+    array = to_uint8(tensor)
     return array if array.shape[2] == 3 else array[..., 0].repeat(3).reshape(*array.shape[:2], 3)
 
 
@@ -136,6 +136,17 @@ def series(case: Case, epsilon_255: Sequence[float]) -> Drawing:
         f"it is {control_name} {control['confidence']:.0%}."
     )
     return images([*tensors, case.random(last)], titles, alt)
+
+
+def strengths(case: Case, epsilon_255: Sequence[float]) -> Drawing:
+    """The image at growing epsilon, without what the classifier says of it: to look at."""
+    titles = [f"ε = {epsilon:g}/255" if epsilon else "original" for epsilon in epsilon_255]
+    alt = (
+        f"Sample {case.photo.sample} attacked at "
+        f"{', '.join(f'{epsilon:g}' for epsilon in epsilon_255)} of 255: the larger ε is, the "
+        "stronger the noise on plain areas."
+    )
+    return images([case.adversarial(epsilon) for epsilon in epsilon_255], titles, alt)
 
 
 # --- curves over epsilon -----------------------------------------------------------------------
@@ -250,7 +261,7 @@ def rates(
     names = {"top1": "top-1 accuracy", "top5": "top-5 accuracy", "confidence": "mean confidence"}
     for place, (column, label) in enumerate(names.items()):
         color = f"C{place}"
-        _band(axis, curve, column, color, MARKERS[place], label)
+        band(axis, curve, column, color, MARKERS[place], label)
         if control is not None:
             axis.plot(control["epsilon_255"], control[column], ":", color=color)
         if published is not None:
@@ -284,7 +295,7 @@ def bins(
             continue
         axis.set_title(f"{name}, n = {int(curve['n'].iloc[0])}")
         color, marker = f"C{place % 6}", MARKERS[place % 6]
-        _band(axis, curve, column, color, marker)
+        band(axis, curve, column, color, marker)
         together.plot(curve["epsilon_255"], curve[column], marker=marker, color=color)
         for others, line in ((control, ":"), (published, "--")):
             if others and name in others:
@@ -304,14 +315,21 @@ def bins(
     )
 
 
-def _band(
-    axis: Axes, curve: pd.DataFrame, column: str, color: str, marker: str, label: str | None = None
+def band(
+    axis: Axes,
+    curve: pd.DataFrame,
+    column: str,
+    color: str,
+    marker: str,
+    label: str | None = None,
+    line: str = "-",
 ) -> None:
+    """A quantity over epsilon, with its 95 % interval as a band: ``column``, _low and _high."""
     x = curve["epsilon_255"]
     axis.fill_between(
         x, curve[f"{column}_low"], curve[f"{column}_high"], color=color, alpha=0.15, linewidth=0
     )
-    axis.plot(x, curve[column], marker=marker, color=color, label=label)
+    axis.plot(x, curve[column], line, marker=marker, color=color, label=label)
 
 
 def _style_keys(axis: Axes, control: bool, published: bool) -> None:

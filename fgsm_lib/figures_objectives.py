@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from fgsm_lib import analysis
-from fgsm_lib.figures import MARKERS, WIDTH, Drawing, epsilon_axis
+from fgsm_lib.figures import MARKERS, WIDTH, Drawing, band, epsilon_axis
 from fgsm_lib.objectives import CLIPS, FLOAT32_ROUNDING, NAMES, Variants
 
 
@@ -16,12 +16,9 @@ def curves(variants: Variants, column: str, label: str, control: pd.DataFrame) -
     said, largest = [], 1.0
     for place, ((objective, clip), table) in enumerate(variants.items()):
         curve = analysis.curve(table)
-        x, y, color = curve["epsilon_255"], curve[column], colors[objective]
-        axis.fill_between(
-            x, curve[f"{column}_low"], curve[f"{column}_high"], color=color, alpha=0.1, linewidth=0
-        )
+        x, y = curve["epsilon_255"], curve[column]
         name = f"{NAMES[objective]}, clip {CLIPS[clip]}"
-        axis.plot(x, y, lines[clip] + MARKERS[place], color=color, label=name)
+        band(axis, curve, column, colors[objective], MARKERS[place], name, lines[clip])
         points = ", ".join(f"{v:.2f} at {e:g}/255" for e, v in zip(x, y, strict=True))
         said.append(f"{name}: {points}")
         largest = max(largest, x.max())
@@ -49,21 +46,7 @@ def logit_changes(changes: pd.DataFrame) -> Drawing:
         rows = changes[changes["direction"] == direction]
         line = ":" if direction == "random" else "-"
         for axis, (column, title) in zip(axes, titles.items(), strict=True):
-            axis.fill_between(
-                rows["epsilon_255"],
-                rows[f"{column}_low"],
-                rows[f"{column}_high"],
-                color=f"C{place}",
-                alpha=0.12,
-                linewidth=0,
-            )
-            axis.plot(
-                rows["epsilon_255"],
-                rows[column],
-                line + MARKERS[place],
-                color=f"C{place}",
-                label=name,
-            )
+            band(axis, rows, column, f"C{place}", MARKERS[place], name, line)
             points = zip(rows["epsilon_255"], rows[column], strict=True)
             said.append(f"{name}, {title}: " + ", ".join(f"{v:+.1f} at {e:g}" for e, v in points))
     for axis, title in zip(axes, titles.values(), strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fgsm_lib.figures import MARKERS, WIDTH, Drawing, _band, _pixels, epsilon_axis
+from fgsm_lib.figures import MARKERS, WIDTH, Drawing, band, epsilon_axis, pixels
 from fgsm_lib.neighbors import RANKS
 
 
@@ -106,7 +106,7 @@ def gallery(
         axis.plot(x[right], y[right], "o", color="C0", markersize=3)
         axis.plot(x[~right], y[~right], "X", color="C1", markersize=5)
         inset = axis.inset_axes([0.76, 0.62, 0.24, 0.38])
-        inset.imshow(_pixels(image))
+        inset.imshow(pixels(image))
         inset.axis("off")
         axis.set_title(f"{kind}\nsample {sample}; {counts[kind]} like it", fontsize=9, loc="left")
         axis.set_ylim(-0.03, 1.5)
@@ -182,8 +182,8 @@ def lightness(curves: dict[str, pd.DataFrame], width: float, noticeable: float) 
 def rounding(curve: pd.DataFrame) -> Drawing:
     """Accuracy of the exact and of the rounded step over epsilon, with 95 % bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    _band(axis, curve, "exact", "C0", "o", "exact step")
-    _band(axis, curve, "rounded", "C1", "s", "rounded to 8 bits")
+    band(axis, curve, "exact", "C0", "o", "exact step")
+    band(axis, curve, "rounded", "C1", "s", "rounded to 8 bits")
     axis.axvline(0.5, color="C5", linewidth=1, linestyle="--", label="0.5/255")
     epsilon_axis(axis, curve["epsilon_255"].max())
     axis.set_ylim(-0.03, 1.05)
@@ -199,8 +199,8 @@ def rounding(curve: pd.DataFrame) -> Drawing:
 def against_chance(curve: pd.DataFrame, control: pd.DataFrame) -> Drawing:
     """Top-1 accuracy over epsilon: FGSM against random signs, with 95 % bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
-    _band(axis, curve, "top1", "C0", "o", "FGSM")
-    _band(axis, control, "top1", "C2", "s", "random signs")
+    band(axis, curve, "top1", "C0", "o", "FGSM")
+    band(axis, control, "top1", "C2", "s", "random signs")
     axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel("top-1 accuracy")
     epsilon_axis(axis, max(curve["epsilon_255"].max(), control["epsilon_255"].max()))

@@ -16,7 +16,7 @@ import torch
 
 from fgsm_lib import analysis
 from fgsm_lib.attacks import OBJECTIVES, clip_bounds, input_gradient, perturb, random_signs
-from fgsm_lib.study import Study
+from fgsm_lib.study import Study, single
 
 Variants = dict[tuple[str, str], pd.DataFrame]
 
@@ -50,10 +50,8 @@ def probe(study: Study, samples: Sequence[int], epsilon_255: Sequence[float]) ->
     """
     rows = []
     for sample in samples:
-        image, label = study.dataset[sample]
-        images = image.to(study.classifier.device)[None]
-        images = images.contiguous(memory_format=torch.channels_last)
-        labels = torch.tensor([label], device=images.device)
+        images, labels = single(study, sample)
+        label = int(labels)
         bounds = clip_bounds(images, study.classifier, study.profile.clip)
         gradients = {
             name: input_gradient(study.classifier, images, labels, name) for name in OBJECTIVES
@@ -135,8 +133,8 @@ def consequence_table(variants: Variants) -> pd.DataFrame:
                 "objective": NAMES[objective],
                 "clip": CLIPS[clip],
                 "images": images,
-                "fooled at some ε": _rate_text(fooled, images),
-                "of these, right again": _rate_text(again, fooled),
+                "fooled at some ε": analysis.count_text(fooled, images),
+                "of these, right again": analysis.count_text(again, fooled),
                 "median smallest fooling ε": _median_text(smallest),
                 "ρ with confidence": _rho_text(verdict),
                 "Hypothesis 1": verdict.word,
@@ -164,13 +162,6 @@ def zero_table(
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _rate_text(count: int, n: int) -> str:
-    if n == 0:
-        return "no image"
-    value, low, high = analysis.rate(count, n)
-    return f"{count}: {value:.2f} ({low:.2f}–{high:.2f})"
 
 
 def _median_text(smallest: pd.Series) -> str:
@@ -211,7 +202,7 @@ def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
     if rows.empty:
         return "No image of this run is classified correctly, so there is no true logit to lower."
     said = [
-        f"a step up the {NAMES[name]} objective moves z_y by "
+        f"a step up the {NAMES[name]} objective moves $z_y$ by "
         f"{rows.loc[name, 'true_change']:+.2f} and its largest rival by "
         f"{rows.loc[name, 'rival_change']:+.2f}"
         for name in ("cross_entropy", "true_logit")

@@ -98,7 +98,6 @@ def reading_table(groups: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for name, group in groups.items():
         row = {"clean confidence": name, "images": int(group["n"].iloc[0])}
         for kind in group.to_dict(orient="records"):
-            interval = f"{kind['share']:.2f} ({kind['low']:.2f}–{kind['high']:.2f})"
-            row[kind["kind"]] = f"{kind['count']}: {interval}" if kind["n"] else "no image"
+            row[kind["kind"]] = analysis.count_text(kind["count"], kind["n"])
         rows.append(row)
     return pd.DataFrame(rows)

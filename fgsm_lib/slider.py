@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fgsm_lib.cases import Case
-from fgsm_lib.perception import eight_bit
+from fgsm_lib.perception import to_uint8
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ def stops(case: Case) -> list[Stop]:
 def _stop(case: Case, epsilon_255: float) -> Stop:
     adversarial = case.adversarial(epsilon_255)
     amplified = amplification(epsilon_255)
-    rounded = eight_bit(adversarial)
+    rounded = to_uint8(adversarial)
     return Stop(
         epsilon_255=epsilon_255,
         adversarial=rounded,
         perturbation=around_gray(adversarial - case.image, amplified),
-        control=eight_bit(case.random(epsilon_255)),
+        control=to_uint8(case.random(epsilon_255)),
         amplified=amplified,
-        rounds_away=epsilon_255 > 0 and np.array_equal(rounded, eight_bit(case.image)),
+        rounds_away=epsilon_255 > 0 and np.array_equal(rounded, to_uint8(case.image)),
         top5=_guesses(case, case.table, epsilon_255),
         control_top5=_guesses(case, case.control, epsilon_255),
     )

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from fgsm_lib.attacks import Clip
 from fgsm_lib.classifiers import Classifier, load_classifier
@@ -79,6 +80,16 @@ class Study:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_sweep(dataset, self.classifier, settings, path)
         return pd.read_parquet(path)
+
+
+def single(study: Study, sample: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One sample as a batch of one, on the classifier's device: images (1, 3, H, W), labels (1,).
+
+    Laid out as the classifier's weights are, which is how a sweep computes.
+    """
+    image, label = study.dataset[sample]
+    images = image.to(study.classifier.device)[None].contiguous(memory_format=torch.channels_last)
+    return images, torch.tensor([label], device=images.device)
 
 
 def open_study(profile: str | Profile = DEMO) -> Study:

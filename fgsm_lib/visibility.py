@@ -4,7 +4,7 @@ The measures of image quality are scikit-image's (see ``perception``); all of th
 images rounded to 8 bits, as an image file would show them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,13 @@ import torch
 from skimage.color import deltaE_cie76, rgb2lab
 
 from fgsm_lib import analysis
-from fgsm_lib.attacks import clip_bounds, eight_bit, input_gradient, perturb, random_signs
+from fgsm_lib.attacks import eight_bit
 from fgsm_lib.cases import Case
-from fgsm_lib.perception import image_difference
+from fgsm_lib.perception import DIRECTIONS, attacker, image_difference
 from fgsm_lib.study import Study
 
 # Of CIELAB's lightness L*, which runs from 0 (black) to 100 (white).
 LIGHTNESS_EDGES = (0, 20, 40, 60, 80, 100)
-DIRECTIONS = ("FGSM", "random signs")
 
 
 def difference_norms(clean: torch.Tensor, changed: torch.Tensor) -> dict[str, float]:
@@ -43,31 +42,16 @@ def measure_table(study: Study, samples: Sequence[int], epsilon_255: Sequence[fl
     """
     whole, bands = [], []
     for sample in samples:
-        image, attack = _attack(study, sample)
+        image, attack = attacker(study, sample)
+        image = eight_bit(image)
         for direction in DIRECTIONS:
             for epsilon in epsilon_255:
-                changed = eight_bit(attack(direction, epsilon))
+                changed = eight_bit(attack(direction, epsilon / 255))
                 key = {"sample": sample, "direction": direction, "epsilon_255": epsilon}
                 measures = difference_norms(image, changed) | image_difference(image, changed)
                 whole.append(key | measures)
                 bands += [key | band for band in by_lightness(image, changed)]
     return pd.DataFrame(whole), pd.DataFrame(bands)
-
-
-def _attack(study: Study, sample: int) -> tuple[torch.Tensor, Callable[[str, float], torch.Tensor]]:
-    """A clean image as a file would hold it, and what attacks it: direction, epsilon -> image."""
-    pixels, label = study.dataset[sample]
-    images = eight_bit(pixels.to(study.classifier.device))[None]
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.tensor([label], device=images.device)
-    gradient, _ = input_gradient(study.classifier, images, labels, study.profile.objective)
-    bounds = clip_bounds(images, study.classifier, study.profile.clip)
-    directions = {"FGSM": gradient.sign(), "random signs": random_signs(images[0], sample)[None]}
-
-    def attack(direction: str, epsilon: float) -> torch.Tensor:
-        return perturb(images, directions[direction], epsilon / 255, bounds)[0]
-
-    return images[0], attack
 
 
 def by_lightness(clean: torch.Tensor, changed: torch.Tensor) -> Iterator[dict[str, float]]:
@@ -140,18 +124,16 @@ def rounding_table(
     """
     rows = []
     for sample in samples:
-        pixels, label = study.dataset[sample]
-        images = pixels.to(study.classifier.device)[None]
-        images = images.contiguous(memory_format=torch.channels_last)
-        labels = torch.tensor([label], device=images.device)
-        gradient, _ = input_gradient(study.classifier, images, labels, study.profile.objective)
-        bounds = clip_bounds(images, study.classifier, study.profile.clip)
+        image, attack = attacker(study, sample)
+        label = study.dataset.photo(sample).label
         for epsilon in epsilon_255:
-            exact = perturb(images, gradient.sign(), epsilon / 255, bounds)
+            exact = attack("FGSM", epsilon / 255)
             rounded = eight_bit(exact)
             with torch.inference_mode():
-                right = [bool(study.classifier(x).argmax() == label) for x in (exact, rounded)]
-            moved = float((rounded != eight_bit(images)).float().mean())
+                right = [
+                    bool(study.classifier(x[None]).argmax() == label) for x in (exact, rounded)
+                ]
+            moved = float((rounded != eight_bit(image)).float().mean())
             rows.append((sample, epsilon, *right, moved))
     return pd.DataFrame(rows, columns=["sample", "epsilon_255", "exact", "rounded", "moved"])
 

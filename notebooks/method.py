@@ -199,13 +199,10 @@ say(
 # ## Perception: from which ε can it be seen?
 
 # %% tags=["hide-input"]
-levels = [0, 1, 2, 4, 8, 16]
 show(
-    figures.images,
-    [case.adversarial(level) for level in levels],
-    ["original", *(f"ε = {level}/255" for level in levels[1:])],
-    f"Sample {case.photo.sample} attacked at {', '.join(map(str, levels))} of 255: the larger ε "
-    "is, the stronger the noise on plain areas.",
+    figures.strengths,
+    case,
+    [0, 1, 2, 4, 8, 16],
     name="fig-perception",
     caption=f"The same image at growing ε. Look at plain, bright areas first. {credit(case.photo)}",
 )

@@ -38,6 +38,7 @@ pair = objectives.on_shared_images(
 )
 by_objective = {objective: table for (objective, _), table in pair.items()}
 images = by_objective["true_logit"]["sample"].nunique()
+control = study.control[study.control["sample"].isin(by_objective["true_logit"]["sample"])]
 
 # %% [markdown]
 # ## Two objectives, two stories
@@ -54,7 +55,7 @@ show(
     pair,
     "confidence",
     "mean confidence",
-    study.control,
+    control,
     name="fig-objectives-confidence",
     caption=f"Mean confidence over ε, {images} images, with 95 % intervals.",
 )
@@ -65,7 +66,7 @@ show(
     pair,
     "top1",
     "top-1 accuracy",
-    study.control,
+    control,
     name="fig-objectives-accuracy",
     caption=f"Top-1 accuracy over ε of the same {images} images, with 95 % intervals.",
 )
@@ -81,8 +82,9 @@ say(objectives.bin_sentence(by_objective, 1, theirs))
 # With $p = \operatorname{softmax}(z)$ the two gradients are
 #
 # $$\nabla(-\log p_y) = (1 - p_y)\Bigl(\sum_{k \ne y} q_k \nabla z_k - \nabla z_y\Bigr),
-#   \quad q_k = \frac{p_k}{1 - p_y},
-#   \qquad\qquad \nabla(-z_y) = -\nabla z_y .$$
+#   \quad q_k = \frac{p_k}{1 - p_y},$$
+#
+# $$\nabla(-z_y) = -\nabla z_y .$$
 #
 # The true-logit objective only pushes $z_y$ down. The cross-entropy also lifts the rivals, each by
 # its share $q_k$ of the rest of the probability, so above all the nearest.

@@ -118,26 +118,28 @@ say(answers.kinds(shapes.counts(sorted_images, "shape", shapes.SHAPES)))
 
 # %% tags=["hide-input"]
 bins = [(0.99, 1), (0.95, 0.99), (0.9, 0.95), (0.8, 0.9), (0.6, 0.8), (0.4, 0.6), (0, 0.4)]
+fates = shapes.by_confidence(study.table, bins, "fate", shapes.FATES)
+curves = shapes.by_confidence(study.table, bins, "shape", shapes.SHAPES)
 if len(sorted_images):
     show(
         drawings.stacked_bins,
-        shapes.by_confidence(study.table, bins, "fate", shapes.FATES),
+        fates,
         shapes.FATES,
         name="fig-fates",
         caption="What becomes of the class over the whole grid, by clean confidence.",
     )
     show(
         drawings.stacked_bins,
-        shapes.by_confidence(study.table, bins, "shape", shapes.SHAPES),
+        curves,
         shapes.SHAPES,
         name="fig-shapes",
         caption="The shape of the confidence curve, by clean confidence.",
     )
 
 # %% tags=["hide-input"]
-for column, kinds in (("fate", shapes.FATES), ("shape", shapes.SHAPES)):
+for column, groups in (("fate", fates), ("shape", curves)):
     show_table(
-        shapes.reading_table(shapes.by_confidence(study.table, bins, column, kinds)),
+        shapes.reading_table(groups),
         name=f"tab-{column}s",
         caption=f"The {column} of the images by clean confidence: count and share (95 % interval).",
     )
@@ -188,13 +190,10 @@ say(answers.seen(means, perception.JUST_NOTICEABLE_DELTA_E))
 
 # %% tags=["hide-input"]
 case = open_case(study, study.profile.cases[0])
-levels = [0, 1, 2, 3, 4, 6]
 show(
-    figures.images,
-    [case.adversarial(level) for level in levels],
-    ["original", *(f"ε = {level}/255" for level in levels[1:])],
-    f"Sample {case.photo.sample} attacked at {', '.join(map(str, levels))} of 255: the noise "
-    "becomes stronger from picture to picture.",
+    figures.strengths,
+    case,
+    [0, 1, 2, 3, 4, 6],
     name="fig-threshold",
     caption=f"The same image around the threshold. {credit(case.photo)}",
 )
@@ -207,7 +206,7 @@ show(
 # %% tags=["hide-input"]
 lightness = {
     direction: visibility.lightness_curve(bands, direction, 4)
-    for direction in visibility.DIRECTIONS
+    for direction in perception.DIRECTIONS
 }
 width = visibility.LIGHTNESS_EDGES[1]
 show(

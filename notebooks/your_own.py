@@ -46,7 +46,8 @@ network, class_names = site.classifier.network, site.classifier.class_names
 size = {"resize": site.classifier.resize, "crop": site.classifier.crop}
 mean, std = site.classifier.mean.flatten().tolist(), site.classifier.std.flatten().tolist()
 
-folder = Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory()  # gone when this notebook ends
+folder = Path(scratch.name)
 for photo in site.dataset.photos[::40]:
     subfolder = folder / "images" / str(photo.label)
     subfolder.mkdir(parents=True, exist_ok=True)

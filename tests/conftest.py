@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shutil
+from collections.abc import Iterator
 
 os.environ["MPLBACKEND"] = "agg"  # before matplotlib: no test opens a window
 
@@ -13,6 +15,8 @@ from PIL import Image
 
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 torch.set_num_threads(1)  # tiny networks gain nothing from more, and the tests may run in parallel
 
@@ -29,6 +33,19 @@ def _own_environment(monkeypatch):
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A real Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
 
 
 def seeded_network(seed: int = 0, classes: int = 10) -> torch.nn.Module:

@@ -1,17 +1,14 @@
 """The ε slider of the case studies in _build/html, moved in a real browser."""
 
-import functools
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
-from test_site import CHROMIUM, PAGES, SITE, QuietHandler, needs_browser
+from playwright.sync_api import Browser, Page
+from test_site import PAGES, SITE, QuietHandler, needs_browser, served
 
 CASES = [page for page in PAGES if page.startswith("case-")]
 
@@ -32,21 +29,8 @@ class StrictHandler(QuietHandler):
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[str]:
-    handler = functools.partial(StrictHandler, directory=str(SITE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
+    with served(StrictHandler) as address:
+        yield address
 
 
 def opened(browser: Browser, address: str, **options) -> Page:

@@ -3,9 +3,9 @@
 import functools
 import json
 import re
-import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, Page, sync_playwright
+from conftest import CHROMIUM
+from playwright.sync_api import Page
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
@@ -33,16 +33,6 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this
 @pytest.fixture(scope="module")
 def soups() -> dict[str, BeautifulSoup]:
     return {page: BeautifulSoup((SITE / page).read_text(), "html.parser") for page in PAGES}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 def test_every_link_image_and_anchor_resolves(soups):
@@ -100,8 +90,15 @@ def test_no_notebook_warning_or_traceback_reaches_a_page(soups):
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """The site, served as it would be when published."""
-    handler = functools.partial(QuietHandler, directory=str(SITE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with served(QuietHandler) as address:
+        yield address
+
+
+@contextmanager
+def served(handler: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
+    """The site behind a handler; its address, without the last slash."""
+    at_the_site = functools.partial(handler, directory=str(SITE))
+    with ThreadingHTTPServer(("127.0.0.1", 0), at_the_site) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -36,7 +36,8 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     command += ["-W", "-n", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RenderFailed(_complaints(done.stdout + done.stderr))
+        complaints = _complaints(done.stdout + done.stderr)
+        raise RenderFailed(f"Sphinx found faults in the book:\n{complaints}")
     fresh = output / "_build" / "html"
     csp.protect(fresh)
     (fresh / MARKER).write_text(json.dumps({"profile": profile_name, "pages": pages}) + "\n")
@@ -139,10 +140,7 @@ def main(pages: tuple[str, ...], profile: str, project: Path) -> None:
     try:
         title = f"profile **{loaded.name}** ({loaded.title}, {loaded.arch})"
         render(project.absolute(), loaded.name, list(pages), title)
-    except RenderFailed as error:
-        click.echo(f"fgsm: Sphinx found faults in the book:\n{error}", err=True)
-        sys.exit(1)
-    except csp.UnsafePage as error:
+    except (RenderFailed, csp.UnsafePage) as error:
         click.echo(f"fgsm: {error}", err=True)
         sys.exit(1)
 
