@@ -47,10 +47,7 @@ def ranks(counts: pd.DataFrame, control: pd.DataFrame, classes: int) -> str:
     if chance == 0:
         return text + " Random signs fool none of the images at any ε of the control."
     second = int(control.set_index("rank")["count"]["rank 2"])
-    return (
-        f"{text} Where random signs fool, which takes a larger step, the second class gets "
-        f"{share(second, chance)}."
-    )
+    return f"{text} Where random signs fool, the second class gets {share(second, chance)}."
 
 
 def similarity(result: Similarity | None) -> str:

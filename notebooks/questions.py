@@ -47,7 +47,7 @@ if len(fooled):
         {"FGSM": ranks, "random signs": chance_ranks},
         name="fig-ranks",
         caption="Clean rank of the class that a fooled image is seen as, at the first ε that fools "
-        "it, with 95 % intervals. The control fools fewer images, at larger ε.",
+        "it, with 95 % intervals. The control has a grid of ε of its own.",
     )
 
 # %% tags=["remove-input"]
@@ -179,7 +179,7 @@ show(
     means,
     name="fig-measures",
     caption=f"Means over {len(some)} images spread evenly over the set, initially correct or not. "
-    "Random signs, the control, are a step of the same size and look alike by these measures.",
+    "Dotted: random signs, the control, a step of the same size.",
 )
 
 # %% tags=["remove-input"]
