@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OPTIONS = --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)') \
           $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(ARCH),--arch '$(ARCH)')
 
-.PHONY: help site case sweep bench serve test demo-weights format clean
+.PHONY: help site case sweep verify bench serve test demo-weights format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -21,6 +21,9 @@ case: $(VENV)/.site ## build the site with one more case study: make case SAMPLE
 
 sweep: $(VENV)/.site ## only compute the table _build/<profile>/sweep.parquet
 	@$(BIN)/fgsm sweep $(OPTIONS)
+
+verify: $(VENV)/.site ## rebuild the demo site and compare all results with the reference (UPDATE=1 renews it)
+	@$(BIN)/fgsm verify $(if $(filter 1,$(UPDATE)),--update)
 
 bench: $(VENV)/.site ## measure the sweep against its bare passes
 	@$(BIN)/fgsm bench $(OPTIONS)

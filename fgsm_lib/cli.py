@@ -1,6 +1,7 @@
 """The command ``fgsm``."""
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -108,6 +109,41 @@ def bench(profile, data, weights, arch, images, rounds) -> None:
         f"{result['images']} images × {result['epsilons']} ε: {result['sweep_seconds']:.1f} s, "
         f"{result['ratio']:.2f} × the bare passes ({build_folder() / 'bench.json'})"
     )
+
+
+@main.command()
+@click.option("--update", is_flag=True, help="Renew the reference and print what changed.")
+def verify(update) -> None:
+    """Rebuild the demo site from nothing; compare every result with the committed reference."""
+    from fgsm_lib.site import tasks
+    from fgsm_lib.site import verify as check
+
+    path, folder = Path("tests", "reference", "demo.json").absolute(), build_folder() / DEMO
+    try:
+        expected = check.read_reference(path)
+    except InputError:
+        if not update:
+            raise
+        expected = {}  # to be renewed whatever it is
+    with tasks.alone(build_folder()):
+        if folder.exists():
+            shutil.rmtree(folder)
+    build(DEMO, None, None, None, [])
+    found = check.results(folder)
+    lines = check.differences(expected, found)
+    for line in lines:
+        click.echo(line)
+    count = sum(len(series.values) for series in found.values())
+    if update:
+        check.write_reference(path, found)
+        click.echo(f"{path}: {count} values, {len(lines)} differences to what it held")
+    elif lines:
+        raise InputError(
+            f"{path}: {len(lines)} of {count} values differ; expected none beyond its tolerance. "
+            "If they are meant to, make verify UPDATE=1 renews the reference."
+        )
+    else:
+        click.echo(f"all {count} values are within the tolerances of {path}")
 
 
 def build(profile, data, weights, arch, samples: list[int], page: str = "index.html") -> None:

@@ -9,14 +9,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 from doit.reporter import ConsoleReporter
 from doit.tools import config_changed
+from filelock import FileLock, Timeout
 
 from fgsm_lib.demo.workers import available_cores
+from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import Profile, build_folder, data_folder, variant_name
 from fgsm_lib.site import MARKER
 
@@ -60,6 +63,23 @@ class Reporter(ConsoleReporter):
         pass
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One build at a time in a build folder; a build that is killed frees it.
+
+    Raises InputError where another build is running.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another build is running here; expected to be alone. Wait until it is done."
+        ) from None
+    with held:
+        yield
+
+
 def run(
     project: Path, profile: Profile, argument: str, samples: list[int], names: dict[int, str]
 ) -> bool:
@@ -67,6 +87,8 @@ def run(
 
     ``argument`` is what the notebooks call the profile (its name, or the path of its file);
     ``names`` has the class name of each sample that gets a case study.
+
+    Raises InputError where another build is running.
     """
     folder = build_folder() / profile.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +107,8 @@ def run(
         "task_site": tasks.site,
         "DOIT_CONFIG": options,
     }
-    return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
+    with alone(build_folder()):
+        return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
 
 
 class Tasks:
