@@ -29,10 +29,14 @@ def at(table: pd.DataFrame, epsilon_255: Sequence[float]) -> pd.DataFrame:
 def initially_correct(table: pd.DataFrame, low: float = 0.0, high: float = 1.0) -> pd.Index:
     """Samples that are correct on the clean image, with clean confidence in (low, high]."""
     start = clean(table)
+    return start.index[start["correct"] & confidence_between(start["confidence"], low, high)]
+
+
+def confidence_between(confidence: pd.Series, low: float, high: float) -> pd.Series:
+    """True where a confidence lies in (low, high]."""
     # A float32 confidence of 0.99 is 0.9900000095: compare in float32, like with like.
-    confidence = start["confidence"].astype(np.float32)
-    inside = (confidence > np.float32(low)) & (confidence <= np.float32(high))
-    return start.index[start["correct"] & inside]
+    confidence = confidence.astype(np.float32)
+    return (confidence > np.float32(low)) & (confidence <= np.float32(high))
 
 
 def curve(table: pd.DataFrame, samples: pd.Index | None = None) -> pd.DataFrame:
@@ -203,19 +207,24 @@ class Verdict:
         return "contradicted" if self.rho_high < 0 else "undecided"
 
 
-def test_hypothesis(table: pd.DataFrame, seed: int = 0) -> Verdict:
-    """Hypothesis 1 on the initially correct images of a sweep.
-
-    Spearman's rank correlation between clean confidence and the smallest epsilon that fools, with
-    a percentile bootstrap over images (2000 resamples). An image that is never fooled ranks above
-    every one that is, which is all that is known about it.
-    """
+def test_hypothesis(table: pd.DataFrame) -> Verdict:
+    """Hypothesis 1 on the initially correct images of a sweep, to the precision of its grid."""
     samples = initially_correct(table)
-    epsilon = smallest_fooling_epsilon(table, samples).to_numpy()
+    epsilon = smallest_fooling_epsilon(table, samples).to_numpy(dtype=float)
     confidence = clean(table).loc[samples, "confidence"].to_numpy(dtype=float)
-    never = int(np.isinf(epsilon).sum())
-    if len(samples) < 10 or np.ptp(stats.rankdata(epsilon)) == 0 or np.ptp(confidence) == 0:
-        return Verdict(len(samples), never, np.nan, np.nan, np.nan)
+    return rank_verdict(confidence, epsilon)
+
+
+def rank_verdict(confidence: np.ndarray, epsilon: np.ndarray, seed: int = 0) -> Verdict:
+    """Hypothesis 1 from the clean confidence and the fooling epsilon of each image, both (n,).
+
+    Spearman's rank correlation of the two, with a percentile bootstrap over images (2000
+    resamples). An image that is never fooled has an infinite epsilon: it ranks above every one
+    that is, which is all that is known about it.
+    """
+    n, never = len(epsilon), int(np.isinf(epsilon).sum())
+    if n < 10 or np.ptp(stats.rankdata(epsilon)) == 0 or np.ptp(confidence) == 0:
+        return Verdict(n, never, np.nan, np.nan, np.nan)
 
     def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         x, y = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
@@ -234,7 +243,7 @@ def test_hypothesis(table: pd.DataFrame, seed: int = 0) -> Verdict:
         rng=np.random.default_rng(seed),
     ).confidence_interval
     rho = float(stats.spearmanr(confidence, epsilon).statistic)
-    return Verdict(len(samples), never, rho, float(interval.low), float(interval.high))
+    return Verdict(n, never, rho, float(interval.low), float(interval.high))
 
 
 @dataclass(frozen=True)

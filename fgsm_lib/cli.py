@@ -81,12 +81,16 @@ def case(sample, profile, data, weights, arch) -> None:
 @main.command()
 @profile_options
 def sweep(profile, data, weights, arch) -> None:
-    """Attack every image at every epsilon, into _build/<profile>/sweep.parquet."""
+    """Attack every image at every epsilon, into _build/<profile>/sweep.parquet.
+
+    Beside it: the control with random signs, and each image's minimal adversarial epsilon.
+    """
     remember(data, weights, arch)
     from fgsm_lib.study import open_study  # torch takes seconds to import: only where needed
 
     study = open_study(profile)
     tables = {"sweep": len(study.table), "control": len(study.control)}
+    tables["minimal"] = len(study.minimal)
     for objective, clip in study.profile.other_variants:
         tables[variant_name(objective, clip)] = len(study.variant(objective, clip))
     for name, rows in tables.items():

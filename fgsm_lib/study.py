@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from filelock import FileLock
 
 from fgsm_lib.attacks import Clip
 from fgsm_lib.classifiers import Classifier, load_classifier
 from fgsm_lib.datasets import PhotoDataset, read_class_names
+from fgsm_lib.minimal import minimal_fingerprint, write_minimal
 from fgsm_lib.profiles import (
     DEMO,
     Profile,
@@ -54,6 +56,21 @@ class Study:
     def control(self) -> pd.DataFrame:
         """The same with random signs in place of the gradient's, at fewer epsilons."""
         return self._table("control", self.control_settings)
+
+    @cached_property
+    def minimal(self) -> pd.DataFrame:
+        """The minimal adversarial epsilon of each initially correct image (``minimal.SCHEMA``).
+
+        Of every n-th image only, where the profile says so ([every] minimal).
+        """
+        path, settings = self.folder / "minimal.parquet", self.sweep_settings
+        table = self.table[self.table["sample"] % self.profile.every_minimal == 0]
+        origin = provenance(self.dataset, self.classifier, settings)["fingerprint"]
+        expected = minimal_fingerprint(origin, self.profile.every_minimal)
+        with FileLock(path.with_name(f"{path.name}.lock")):  # who comes second finds it done
+            if read_fingerprint(path) != expected:
+                write_minimal(self.dataset, self.classifier, settings, table, path, expected)
+        return pd.read_parquet(path)
 
     def variant(self, objective: str, clip: Clip) -> pd.DataFrame:
         """The sweep with one of the objectives and clips, at ``objectives_epsilon_255``.

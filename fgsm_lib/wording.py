@@ -193,11 +193,17 @@ def bins_reading(curves: dict[str, pd.DataFrame]) -> str:
     )
 
 
-def verdict_sentence(verdict: analysis.Verdict) -> str:
-    """Hypothesis 1 in this run, with effect size, interval and count."""
+def verdict_sentence(verdict: analysis.Verdict, every: int = 1) -> str:
+    """Hypothesis 1 in this run, with effect size, interval and count.
+
+    ``every`` says of every how many images one was looked at.
+    """
+    images = f"{verdict.n} initially correct images"
+    if every > 1:
+        images += f" (one in {every} of the set was looked at)"
     if verdict.word == "cannot be judged":
         return (
-            f"**Hypothesis 1 cannot be judged in this run**: {verdict.n} initially correct images, "
+            f"**Hypothesis 1 cannot be judged in this run**: {images}, "
             f"of which {verdict.never_fooled} were never fooled, leave nothing to correlate."
         )
     fate = (
@@ -207,7 +213,6 @@ def verdict_sentence(verdict: analysis.Verdict) -> str:
     )
     return (
         f"**Hypothesis 1 is {verdict.word} in this run**: the rank correlation between clean "
-        f"confidence and the smallest ε that fools is ρ = {verdict.rho:.2f} (95 % interval "
-        f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {verdict.n} initially correct "
-        f"images, {fate}."
+        f"confidence and minimal adversarial ε is ρ = {verdict.rho:.2f} (95 % interval "
+        f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {images}, {fate}."
     )

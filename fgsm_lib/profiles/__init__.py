@@ -40,6 +40,7 @@ class Profile:
     every_objectives: int
     every_clips: int
     every_iterative: int
+    every_minimal: int
 
     @property
     def sweep_epsilon_255(self) -> tuple[float, ...]:
@@ -55,7 +56,7 @@ class Profile:
 
 _TEXTS = {"title", "images", "data", "arch", "weights", "weights_sha256", "objective", "clip"}
 _GRIDS = {"cases", "hypothesis", "all_images", "control", "objectives"}
-_EVERY = {"objectives", "clips", "iterative"}
+_EVERY = {"objectives", "clips", "iterative", "minimal"}
 _CHOICES = {"objective": ("cross_entropy", "true_logit"), "clip": ("valid", "image")}
 _REQUIRED = {"title", "arch"}
 # Every objective with every clip; the published experiment is the last.

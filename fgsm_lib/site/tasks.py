@@ -25,7 +25,15 @@ from fgsm_lib.site import MARKER
 
 LIBRARY = Path(__file__).parents[1]
 # What the numbers of a sweep depend on.
-SWEEP_MODULES = ("_torchvision", "datasets", "classifiers", "attacks", "sweep", "calibrate")
+SWEEP_MODULES = (
+    "_torchvision",
+    "datasets",
+    "classifiers",
+    "attacks",
+    "sweep",
+    "calibrate",
+    "minimal",
+)
 # Page -> notebook. The case studies share one and come from the profile.
 PAGES = {
     "index": "index.py",
@@ -136,7 +144,7 @@ class Tasks:
     @property
     def tables(self) -> list[Path]:
         variants = [variant_name(*variant) for variant in self.profile.other_variants]
-        names = ["sweep", "control", *variants]
+        names = ["sweep", "control", "minimal", *variants]
         return [self.folder / f"{name}.parquet" for name in names]
 
     def sweep(self) -> dict:
@@ -148,6 +156,7 @@ class Tasks:
         grids = [self.profile.sweep_epsilon_255, self.profile.control_epsilon_255]
         grids += [self.profile.objectives_epsilon_255]
         grids += [self.profile.every_objectives, self.profile.every_clips]
+        grids += [self.profile.every_minimal]
         choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
         return {
             "actions": [
