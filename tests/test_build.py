@@ -5,7 +5,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from fgsm_lib.display import FIGURE_MIME
-from fgsm_lib.site import execute, render
+from fgsm_lib.site import execute, forks, render
 
 SOURCE = """\
 # %% [markdown]
@@ -60,6 +60,50 @@ def test_a_failing_cell_is_named_and_the_last_good_result_stays(source, tmp_path
     assert "ZeroDivisionError" in message
     assert target.read_text() == "the last good one"
     assert list(tmp_path.glob(".case-7*")) == []
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with forks.page_processes(2) as pool:
+        yield pool
+
+
+def test_a_forked_kernel_runs_a_page(processes, source, tmp_path):
+    target = tmp_path / "out" / "case-132.ipynb"
+    source.write_text(SOURCE + "import sys, torch\nprint('fgsm_lib.study' in sys.modules)\n")
+    source.write_text(source.read_text() + "print(torch.get_num_threads(), __name__)\n")
+    parameters = {"sample": 132, "profile": "demo"}
+    assert processes.submit(forks.execute_page, source, target, parameters).result() is None
+    text = nbformat.read(target, as_version=4).cells[2].outputs[0]["text"]
+    assert text == "demo 133\nTrue\n1 __main__\n"
+
+
+def test_forked_kernels_know_nothing_of_each_other(processes, tmp_path):
+    calls = []
+    for name in ("one", "two", "three"):
+        source = tmp_path / f"{name}.py"
+        source.write_text(f"# %%\nprint('seen' in globals())\nseen = '{name}'\nprint(seen)\n")
+        calls.append((source, tmp_path / f"{name}.ipynb", {}))
+    jobs = [processes.submit(forks.execute_page, *call) for call in calls]
+    assert [job.result() for job in jobs] == [None, None, None]
+    for _, target, _ in calls:
+        text = nbformat.read(target, as_version=4).cells[0].outputs[0]["text"]
+        assert text == f"False\n{target.stem}\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(9)", "Kernel died")],
+)
+def test_a_forked_kernel_that_fails_or_dies_is_reported(
+    processes, source, tmp_path, cell, expected
+):
+    source.write_text(f"# %%\n{cell}\n")
+    target = tmp_path / "page.ipynb"
+    message = processes.submit(forks.execute_page, source, target, {}).result()
+    assert "page.py (page page)" in message
+    assert expected in message
+    assert not target.exists()
 
 
 def test_the_case_studies_of_a_build_replace_those_of_the_table_of_contents():

@@ -9,11 +9,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from pathlib import Path
 
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
+from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 from doit.tools import config_changed
 from filelock import FileLock, Timeout
@@ -22,6 +24,7 @@ from fgsm_lib.demo.workers import available_cores
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import Profile, build_folder, data_folder, variant_name
 from fgsm_lib.site import MARKER
+from fgsm_lib.site.forks import execute_page, page_processes, warm_up
 
 LIBRARY = Path(__file__).parents[1]
 # What the numbers of a sweep depend on.
@@ -49,6 +52,10 @@ PAGES = {
 CASE_NOTEBOOK = "case_study.py"
 
 
+class PageFailed(TaskFailed):
+    """A notebook that failed; its message says on which page and in which cell."""
+
+
 class Reporter(ConsoleReporter):
     """One line for each task that has something to do, with the word that says what."""
 
@@ -63,9 +70,8 @@ class Reporter(ConsoleReporter):
         pass
 
     def add_failure(self, task, fail_info) -> None:
-        for action in task.actions:  # what a quiet task had to say
-            if task.verbosity == 0 and action.err:
-                self.write(action.err)
+        if isinstance(fail_info, PageFailed):
+            self.write(f"fgsm: {fail_info.message}\n")
 
     def complete_run(self) -> None:
         pass
@@ -100,22 +106,23 @@ def run(
     """
     folder = build_folder() / profile.name
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = Tasks(project, profile, argument, samples, names)
+    workers = min(4, available_cores())
     options = {
         "dep_file": str(folder / ".doit.db"),
         "backend": "sqlite3",
-        "num_process": min(4, available_cores()),
+        "num_process": workers,
         "par_type": "thread",
         "reporter": Reporter,
         "verbosity": 2,
     }
-    creators = {
-        "task_sweep": tasks.sweep,
-        "task_page": tasks.pages,
-        "task_site": tasks.site,
-        "DOIT_CONFIG": options,
-    }
-    with alone(build_folder()):
+    with alone(build_folder()), page_processes(workers) as processes:
+        tasks = Tasks(project, profile, argument, samples, names, processes)
+        creators = {
+            "task_sweep": tasks.sweep,
+            "task_page": tasks.pages,
+            "task_site": tasks.site,
+            "DOIT_CONFIG": options,
+        }
         return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
 
 
@@ -129,10 +136,12 @@ class Tasks:
         argument: str,
         samples: list[int],
         names: dict[int, str],
+        processes: Executor,
     ):
         self.project = project
         self.profile = profile
         self.argument = argument
+        self.processes = processes
         self.folder = build_folder() / profile.name
         self.notebooks = {
             name: (notebook, {"profile": argument}) for name, notebook in PAGES.items()
@@ -174,19 +183,22 @@ class Tasks:
         for name, (notebook, parameters) in self.notebooks.items():
             source = self.project / "notebooks" / notebook
             target = self.folder / "pages" / f"{name}.ipynb"
-            pairs = [f"{key}={value}" for key, value in parameters.items()]
             yield {
                 "name": name,
-                "actions": [
-                    self._command("fgsm_lib.site.execute", str(source), str(target), *pairs)
-                ],
+                "actions": [(self._execute, [source, target, parameters])],
+                "io": {"capture": False},  # the tasks are threads, and standard output is one
                 "file_dep": [source, LIBRARY / "site" / "execute.py", *library, *self.tables],
                 "uptodate": [config_changed(json.dumps([parameters, str(self.profile)]))],
                 "targets": [target, target.with_suffix(".clean.ipynb")],
-                # Kernels chatter when they stop; a failure is reported all the same.
-                "verbosity": 0,
                 "title": lambda task: f"notebook {task.name.removeprefix('page:')}",
             }
+
+    def _execute(self, source: Path, target: Path, parameters: dict) -> PageFailed | None:
+        try:
+            failure = self.processes.submit(execute_page, source, target, parameters).result()
+        except BrokenExecutor:
+            failure = f"{source.name} (page {target.stem}): its process was killed."
+        return PageFailed(failure) if failure else None
 
     def site(self) -> dict:
         inputs = [path for path in (self.project / "book").rglob("*") if path.is_file()]
@@ -228,4 +240,5 @@ class Tasks:
 
 def _live(command: list[str]) -> bool:
     """Run a command on our own terminal: doit would show its progress bar only at the end."""
+    warm_up()
     return subprocess.run(command).returncode == 0
