@@ -1,0 +1,73 @@
+"""What a browser loads when a reader of the live page presses start.
+
+``python -m fgsm_lib.site.browser`` writes the classifier's graphs into ``_build/<profile>/live``;
+``runtime`` fetches what runs them. Each leaves a manifest beside its files: their sizes, a version,
+and, where there are none, a sentence that says why. The page is built in any case.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from fgsm_lib.classifiers import file_sha256
+from fgsm_lib.site import onnx_export, runtime
+from fgsm_lib.study import open_study
+
+MANIFEST = "classifier.json"
+
+
+def write_classifier(profile: str) -> Path:
+    """Export the classifier of a profile; the folder appears whole or stays as it was."""
+    study = open_study(profile)
+    folder = study.folder / "live"
+    unfinished = folder.with_name(".live")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    manifest = {"missing": "", "version": ""}
+    try:
+        onnx_export.export(study.classifier, unfinished)
+        manifest["version"] = file_sha256(unfinished / onnx_export.GRADIENT)[:12]
+    except onnx_export.NotExportable as error:
+        manifest["missing"] = (
+            f"The classifier of this build, {study.classifier.name}, cannot be written for a "
+            f"browser ({error})."
+        )
+    manifest["files"] = {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())}
+    (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    return folder
+
+
+def collect(profile_folder: Path, target: Path) -> None:
+    """Put the classifier's and the runtime's files side by side, manifests included."""
+    for folder in (profile_folder / "live", runtime.runtime_folder()):
+        if folder.is_dir():
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+
+
+def manifest(folder: Path) -> dict:
+    """What the page has to know of a folder that ``collect`` filled.
+
+    ``files`` are name and size in bytes, ``version`` changes with their contents, ``missing`` is a
+    sentence, empty where everything is there.
+    """
+    parts = [json.loads((folder / name).read_text()) for name in (MANIFEST, runtime.MANIFEST)]
+    return {
+        "missing": " ".join(part["missing"] for part in parts if part["missing"]),
+        "version": "-".join(part["version"] for part in parts),
+        "files": {name: size for part in parts for name, size in part["files"].items()},
+    }
+
+
+@click.command()
+@click.option("--profile", required=True, help="Name or path of the profile.")
+def main(profile: str) -> None:
+    """Write the profile's classifier for the browser."""
+    write_classifier(profile)
+
+
+if __name__ == "__main__":
+    main()
