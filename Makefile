@@ -25,7 +25,7 @@ sweep: $(VENV)/.site ## only compute the table _build/<profile>/sweep.parquet
 verify: $(VENV)/.site ## rebuild the demo site and compare all results with the reference (UPDATE=1 renews it)
 	@$(BIN)/fgsm verify $(if $(filter 1,$(UPDATE)),--update)
 
-bench: $(VENV)/.site ## measure the sweep against its bare passes
+bench: $(VENV)/.bench ## measure the sweep against other libraries and its bare passes
 	@$(BIN)/fgsm bench $(OPTIONS)
 
 serve: $(VENV)/.site ## show the built site at http://localhost:8000
@@ -53,7 +53,13 @@ $(VENV)/.site: $(BIN)/python pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[site]"
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.site
+# cleverhans by itself: the file that is measured needs none of its dependencies (TensorFlow's).
+$(VENV)/.bench: $(VENV)/.site
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[site,bench]"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --no-deps cleverhans
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.bench
 	@echo "setting up .venv; the first time takes a few minutes"
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[site,test]"
 	@touch $@

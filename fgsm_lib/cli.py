@@ -99,20 +99,21 @@ def sweep(profile, data, weights, arch) -> None:
 
 @main.command()
 @profile_options
-@click.option("--images", default=16, show_default=True, help="How many images to sweep.")
+@click.option("--images", default=50, show_default=True, help="How many images to attack.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds; medians are reported.")
 def bench(profile, data, weights, arch, images, rounds) -> None:
-    """Measure the sweep against its bare passes, into _build/bench.json."""
+    """Measure the sweep against other libraries and its bare passes, into _build/bench.json.
+
+    Takes ten minutes or more, and wants a machine that does nothing else.
+    """
     remember(data, weights, arch)
-    from fgsm_lib.bench import sweep_against_floor, write_bench
+    from fgsm_lib.bench import record, report
     from fgsm_lib.study import open_study
 
-    result = sweep_against_floor(open_study(profile), images, rounds)
-    write_bench(result, build_folder() / "bench.json")
-    click.echo(
-        f"{result['images']} images × {result['epsilons']} ε: {result['sweep_seconds']:.1f} s, "
-        f"{result['ratio']:.2f} × the bare passes ({build_folder() / 'bench.json'})"
-    )
+    study = open_study(profile)
+    entry = record.measure(study, images, rounds)
+    click.echo(report.speed_table(entry).to_string(index=False))
+    click.echo(f"kept in {record.keep(study.profile.name, entry)}")
 
 
 @main.command()

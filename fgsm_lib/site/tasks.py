@@ -180,6 +180,8 @@ class Tasks:
     def pages(self) -> Iterator[dict]:
         library = [path for path in LIBRARY.rglob("*.py") if LIBRARY / "site" not in path.parents]
         library += [*LIBRARY.glob("published/*.csv"), *LIBRARY.glob("demo/*.json")]
+        library += LIBRARY.glob("bench/*.json")
+        measured = [path for path in [build_folder() / "bench.json"] if path.exists()]
         for name, (notebook, parameters) in self.notebooks.items():
             source = self.project / "notebooks" / notebook
             target = self.folder / "pages" / f"{name}.ipynb"
@@ -187,7 +189,13 @@ class Tasks:
                 "name": name,
                 "actions": [(self._execute, [source, target, parameters])],
                 "io": {"capture": False},  # the tasks are threads, and standard output is one
-                "file_dep": [source, LIBRARY / "site" / "execute.py", *library, *self.tables],
+                "file_dep": [
+                    source,
+                    LIBRARY / "site" / "execute.py",
+                    *library,
+                    *self.tables,
+                    *(measured if name == "performance" else []),
+                ],
                 "uptodate": [config_changed(json.dumps([parameters, str(self.profile)]))],
                 "targets": [target, target.with_suffix(".clean.ipynb")],
                 "title": lambda task: f"notebook {task.name.removeprefix('page:')}",
