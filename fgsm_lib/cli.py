@@ -86,6 +86,7 @@ def sweep(profile, data, weights, arch) -> None:
     Beside it: the control with random signs, and each image's minimal adversarial epsilon.
     """
     remember(data, weights, arch)
+    from fgsm_lib.iterative import comparison
     from fgsm_lib.study import open_study  # torch takes seconds to import: only where needed
 
     study = open_study(profile)
@@ -93,6 +94,7 @@ def sweep(profile, data, weights, arch) -> None:
     tables["minimal"] = len(study.minimal)
     for objective, clip in study.profile.other_variants:
         tables[variant_name(objective, clip)] = len(study.variant(objective, clip))
+    tables["iterative"] = len(comparison(study))
     for name, rows in tables.items():
         click.echo(f"{study.folder / name}.parquet: {rows} rows")
 

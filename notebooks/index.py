@@ -69,6 +69,7 @@ say(
 # - [The hypothesis](hypothesis.ipynb): are images with a high initial confidence harder to
 #   manipulate?
 # - [What made the published curves](objectives.ipynb): two objectives and two clips, side by side.
+# - [One step against many](iterative.ipynb): FGSM beside its iterative relatives.
 # - [The original's claims, checked](claims.ipynb): every sentence of the original page, judged on
 #   its own numbers and on this run.
 # - [About this build](about.ipynb): versions, hashes, times.

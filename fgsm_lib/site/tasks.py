@@ -36,6 +36,8 @@ SWEEP_MODULES = (
     "sweep",
     "calibrate",
     "minimal",
+    "iterative",
+    "perception",
 )
 # Page -> notebook. The case studies share one and come from the profile.
 PAGES = {
@@ -44,6 +46,7 @@ PAGES = {
     "data-and-model": "data_and_model.py",
     "hypothesis": "hypothesis.py",
     "objectives": "objectives.py",
+    "iterative": "iterative.py",
     "questions": "questions.py",
     "claims": "claims.py",
     "your-own": "your_own.py",
@@ -153,7 +156,7 @@ class Tasks:
     @property
     def tables(self) -> list[Path]:
         variants = [variant_name(*variant) for variant in self.profile.other_variants]
-        names = ["sweep", "control", "minimal", *variants]
+        names = ["sweep", "control", "minimal", *variants, "iterative"]
         return [self.folder / f"{name}.parquet" for name in names]
 
     def sweep(self) -> dict:
@@ -165,7 +168,7 @@ class Tasks:
         grids = [self.profile.sweep_epsilon_255, self.profile.control_epsilon_255]
         grids += [self.profile.objectives_epsilon_255]
         grids += [self.profile.every_objectives, self.profile.every_clips]
-        grids += [self.profile.every_minimal]
+        grids += [self.profile.every_minimal, self.profile.every_iterative]
         choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
         return {
             "actions": [
