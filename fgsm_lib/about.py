@@ -1,7 +1,6 @@
 """The facts about a build: what was measured, with what, on what."""
 
 import importlib.metadata
-import json
 import os
 import platform
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from fgsm_lib.study import Study
+from fgsm_lib.sweep import read_provenance
 
 PACKAGES = (
     "torch",
@@ -66,7 +66,7 @@ def versions_table() -> pd.DataFrame:
 
 
 def _origin(study: Study, name: str) -> dict:
-    return json.loads((study.folder / f"{name}.json").read_text())
+    return read_provenance(study.folder / f"{name}.parquet")
 
 
 def _facts(facts: dict[str, str]) -> pd.DataFrame:

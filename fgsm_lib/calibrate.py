@@ -7,7 +7,6 @@ cache and can be several times faster than large ones; a GPU wants large ones.
 """
 
 import json
-import os
 import platform
 import statistics
 import threading
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from fgsm_lib.classifiers import Classifier
+from fgsm_lib.files import replacing
 
 BATCHES = {"cpu": (2, 4, 8, 16), "cuda": (64, 128, 256)}
 ROUNDS = 3
@@ -45,14 +45,14 @@ def calibrated(classifier: Classifier, path: Path) -> Setting:
     }
     try:
         known = json.loads(path.read_text())
-        if known["of"] == key:
-            return Setting(**known["setting"])
+        setting = Setting(**known["setting"])
+        if known["of"] == key and setting.batch in BATCHES[classifier.device.type]:
+            return setting
     except (OSError, ValueError, KeyError, TypeError):
         pass  # nothing remembered, or nothing readable: measure
     setting = calibrate(classifier)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({"of": key, "setting": asdict(setting)}, indent=2) + "\n")
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps({"of": key, "setting": asdict(setting)}, indent=2) + "\n")
     return setting
 
 

@@ -6,8 +6,9 @@ attack never has to know about means and standard deviations.
 
 import copy
 import hashlib
+import http.client
 import os
-import urllib.error
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from fgsm_lib.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+SILENT_SECONDS = 60.0  # how long a download may stand still
 
 
 class Classifier(torch.nn.Module):
@@ -155,20 +158,36 @@ def _pretrained(arch: str, classes: int) -> tuple[torch.nn.Module, str]:
         )
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
-        with _no_pickled_code():
+        with _no_pickled_code(), _patience(SILENT_SECONDS):
             network = models.get_model(arch, weights=weights)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+        digest = file_sha256(path)
+        # torch checks what it downloads, but not a file that is there already.
+        if not digest.startswith(path.stem.rpartition("-")[2]):
+            raise ValueError(f"the SHA-256 is {digest}")
+        return network, digest
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"cannot download the {arch} weights from {weights.url} ({reason}); expected a "
-            "network connection, or a weights file (make site WEIGHTS=<file>)."
+            f"cannot download the {arch} weights from {weights.url} to {path} ({reason}); expected "
+            "a network connection and a folder to write to (TORCH_HOME names another), or a "
+            "weights file (make site WEIGHTS=<file>)."
         ) from None
     except Exception as error:  # a wrong hash, or whatever the damaged bytes provoke
+        again = "delete the file and try again" if path.exists() else "try again"
         raise InputError(
-            f"{path}: not the {arch} weights of torchvision ({_first_line(error)}); "
-            "delete the file and try again."
+            f"{path}: not the {arch} weights of torchvision ({_first_line(error)}); {again}."
         ) from None
-    return network, file_sha256(path)
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """A server that is silent for so long is given up: torch would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 @contextmanager

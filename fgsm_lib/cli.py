@@ -1,5 +1,6 @@
 """The command ``fgsm``."""
 
+import errno
 import os
 import shutil
 import sys
@@ -11,6 +12,18 @@ import click
 from fgsm_lib.datasets import read_class_names, read_photos
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile, variant_name
+from fgsm_lib.site import end_with_the_build
+
+# No space, a file system or folder that is read-only, a quota, a limit, a broken disk.
+DISK_FAULTS = {
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+}
 
 PROFILE_OPTIONS = [
     click.option(
@@ -42,13 +55,22 @@ def profile_options(command):
 
 
 class Group(click.Group):
-    """Reports a user's mistake as one line, without a traceback, with exit status 1."""
+    """Reports a user's mistake, or a disk's, as one line without a traceback; exit status 1."""
 
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except InputError as error:
             click.echo(f"fgsm: {error}", err=True)
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in DISK_FAULTS:
+                raise
+            click.echo(
+                f"fgsm: {error.filename or build_folder()}: {error.strerror or error}; expected a "
+                "place that can be written, with space left.",
+                err=True,
+            )
             sys.exit(1)
 
 
@@ -85,6 +107,7 @@ def sweep(profile, data, weights, arch) -> None:
 
     Beside it: the control with random signs, and each image's minimal adversarial epsilon.
     """
+    end_with_the_build()
     remember(data, weights, arch)
     from fgsm_lib.iterative import comparison
     from fgsm_lib.study import open_study  # torch takes seconds to import: only where needed

@@ -8,7 +8,6 @@ it differs from BIM in its random start only. The clip is always to [0, 1].
 import hashlib
 import inspect
 import json
-import os
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,8 +22,9 @@ from scipy import stats
 from fgsm_lib import analysis, perception
 from fgsm_lib.attacks import bim, fgsm, perturb, pgd, random_signs, random_start
 from fgsm_lib.calibrate import in_workers, worker_count
+from fgsm_lib.files import replacing
 from fgsm_lib.study import Study, single
-from fgsm_lib.sweep import provenance, read_fingerprint
+from fgsm_lib.sweep import provenance, read_table
 
 STEPS = 5
 EPSILON_255 = (1.0, 4.0)
@@ -96,12 +96,14 @@ def comparison(study: Study) -> pd.DataFrame:
     """``compare`` on the chosen samples: read from the build folder, or computed and kept there."""
     path, samples = study.folder / "iterative.parquet", chosen_samples(study)
     expected = _fingerprint(study, samples)
-    if read_fingerprint(path) != expected:
+    table = read_table(path, expected)
+    if table is None:
         calls = [(study, [sample], EPSILON_255) for sample in samples]
         parts = list(in_workers(worker_count(study.classifier), compare, calls))
         whole = pd.concat(parts or [compare(study, [], EPSILON_255)])
         _write(whole.sort_values(["sample", "epsilon_255"], kind="stable"), path, expected)
-    return pd.read_parquet(path)
+        table = pd.read_parquet(path)
+    return table
 
 
 def _fingerprint(study: Study, samples: list[int]) -> str:
@@ -115,11 +117,12 @@ def _fingerprint(study: Study, samples: list[int]) -> str:
 
 def _write(table: pd.DataFrame, path: Path, fingerprint: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     stamped = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {**(stamped.schema.metadata or {}), b"fingerprint": fingerprint.encode()}
-    pq.write_table(stamped.replace_schema_metadata(metadata), temporary)
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        pq.write_table(
+            stamped.replace_schema_metadata(metadata), unfinished, write_page_checksum=True
+        )
 
 
 def smallest_fooling(study: Study, samples: Sequence[int]) -> pd.DataFrame:

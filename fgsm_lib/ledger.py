@@ -5,7 +5,6 @@ run lies from every published curve, and all of it in words.
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 from fgsm_lib import analysis, published
 from fgsm_lib.claims import CLAIMS, FAILS, TOP_BIN, UNKNOWN, VERDICTS, Evidence, eps
 from fgsm_lib.demo import story
+from fgsm_lib.files import replacing
 from fgsm_lib.markdown import escape
 from fgsm_lib.profiles import DEMO
 from fgsm_lib.study import Study
@@ -138,9 +138,8 @@ def write_ledger(frame: pd.DataFrame, path: Path) -> None:
     """The ledger as a JSON list, one object per claim. A reader never sees half a file."""
     text = json.dumps(frame.to_dict("records"), indent=2, ensure_ascii=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
 def verdict_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,6 @@ grid sees, not a border between two halves of the axis.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from fgsm_lib.analysis import clean, initially_correct, smallest_fooling_epsilon
 from fgsm_lib.calibrate import calibrated, in_workers
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
+from fgsm_lib.files import replacing
 from fgsm_lib.sweep import SweepSettings
 
 RESOLUTION_255 = 0.01
@@ -69,9 +69,9 @@ def write_minimal(
             parts.append(part)
             progress.update(len(part))
     measured = pa.concat_tables(parts).sort_by("sample")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(measured.replace_schema_metadata({"fingerprint": fingerprint}), temporary)
-    temporary.replace(path)
+    measured = measured.replace_schema_metadata({"fingerprint": fingerprint})
+    with replacing(path) as unfinished:
+        pq.write_table(measured, unfinished, write_page_checksum=True)
 
 
 def minimal_fingerprint(sweep_fingerprint: str, every: int) -> str:

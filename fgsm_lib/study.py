@@ -20,7 +20,7 @@ from fgsm_lib.profiles import (
     load_profile,
     variant_name,
 )
-from fgsm_lib.sweep import SweepSettings, provenance, read_fingerprint, write_sweep
+from fgsm_lib.sweep import SweepSettings, provenance, read_provenance, read_table, write_sweep
 
 
 @dataclass
@@ -68,9 +68,11 @@ class Study:
         origin = provenance(self.dataset, self.classifier, settings)["fingerprint"]
         expected = minimal_fingerprint(origin, self.profile.every_minimal)
         with FileLock(path.with_name(f"{path.name}.lock")):  # who comes second finds it done
-            if read_fingerprint(path) != expected:
+            measured = read_table(path, expected)
+            if measured is None:
                 write_minimal(self.dataset, self.classifier, settings, table, path, expected)
-        return pd.read_parquet(path)
+                measured = pd.read_parquet(path)
+        return measured
 
     def variant(self, objective: str, clip: Clip) -> pd.DataFrame:
         """The sweep with one of the objectives and clips, at ``objectives_epsilon_255``.
@@ -93,10 +95,12 @@ class Study:
         path = self.folder / f"{name}.parquet"
         dataset = dataset or self.dataset
         expected = provenance(dataset, self.classifier, settings)["fingerprint"]
-        if read_fingerprint(path) != expected:
+        table = read_table(path, expected)
+        if table is None or read_provenance(path).get("fingerprint") != expected:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_sweep(dataset, self.classifier, settings, path)
-        return pd.read_parquet(path)
+            table = pd.read_parquet(path)
+        return table
 
 
 def single(study: Study, sample: int) -> tuple[torch.Tensor, torch.Tensor]:

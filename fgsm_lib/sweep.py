@@ -13,7 +13,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
 import platform
 import shutil
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -34,6 +34,7 @@ from fgsm_lib.calibrate import Setting, calibrated, in_workers
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.errors import InputError
+from fgsm_lib.files import replacing
 
 SHARD_IMAGES = 16
 
@@ -140,7 +141,8 @@ def _write_sweep(
     # The folder of a table is named after its profile.
     described = {"profile": path.parent.name, **origin}
     described |= _circumstances(setting, time.perf_counter() - began)
-    path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
+    with replacing(path.with_suffix(".json")) as unfinished:
+        unfinished.write_text(json.dumps(described, indent=2) + "\n")
     _write_tables(files, path, origin)
     shutil.rmtree(shards)
 
@@ -288,9 +290,8 @@ def _circumstances(setting: Setting, seconds: float) -> dict[str, object]:
 
 
 def _write_table(table: pa.Table, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary, write_page_checksum=True)
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        pq.write_table(table, unfinished, write_page_checksum=True)
 
 
 def _is_whole(file: Path, samples: Sequence[int], settings: SweepSettings) -> bool:
@@ -305,12 +306,32 @@ def _is_whole(file: Path, samples: Sequence[int], settings: SweepSettings) -> bo
 
 def _write_tables(files: Sequence[Path], path: Path, origin: dict[str, object]) -> None:
     """Concatenate shards, one in memory at a time; the fingerprint travels inside the file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     schema = SCHEMA.with_metadata({"fingerprint": origin["fingerprint"]})
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with (
+        replacing(path) as unfinished,
+        pq.ParquetWriter(unfinished, schema, write_page_checksum=True) as writer,
+    ):
         for file in files:
             writer.write_table(pq.read_table(file).cast(schema))
-    temporary.replace(path)
+
+
+def read_table(path: Path, fingerprint: str) -> pd.DataFrame | None:
+    """The finished table with this fingerprint; None where it is missing or damaged."""
+    if read_fingerprint(path) != fingerprint:
+        return None
+    try:
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def read_provenance(path: Path) -> dict:
+    """What is said about a finished table in the file beside it; empty if that is damaged."""
+    try:
+        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_fingerprint(path: Path) -> str | None:

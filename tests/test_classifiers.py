@@ -2,7 +2,10 @@
 
 import os
 import pickle
+import socket
+import threading
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from fgsm_lib import classifiers
 from fgsm_lib._torchvision import models
 from fgsm_lib.classifiers import (
     IMAGENET_MEAN,
@@ -352,6 +356,7 @@ def test_downloaded_googlenet_is_torchvision_s_own(monkeypatch, hub):
         return trained
 
     monkeypatch.setattr(DOWNLOAD, download)
+    monkeypatch.setattr(classifiers, "file_sha256", lambda path: "1378be20 of " + path.name)
     classifier = load_classifier("googlenet", THOUSAND)
     assert seen["url"].endswith(GOOGLENET_FILE)
     assert seen["check_hash"] is True
@@ -360,7 +365,7 @@ def test_downloaded_googlenet_is_torchvision_s_own(monkeypatch, hub):
     assert_transforms_input(classifier, network)
     assert not any("aux" in name for name, _ in classifier.network.named_modules())
     assert torch.equal(classifier.network.fc.weight.cpu(), trained["fc.weight"])
-    assert classifier.sha256 == file_sha256(hub)
+    assert classifier.sha256 == f"1378be20 of {GOOGLENET_FILE}"
 
 
 def test_a_setting_of_the_user_s_own_survives(monkeypatch, hub):
@@ -377,7 +382,7 @@ def test_a_download_with_another_hash_says_what_to_do(monkeypatch, hub):
     monkeypatch.setattr(DOWNLOAD, fail)
     message = complaint("googlenet", THOUSAND)
     assert "invalid hash value" in message
-    assert "delete the file" in message
+    assert "try again" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>a proxy's login page</html>", b"PK\x03\x04half"])
@@ -392,6 +397,75 @@ def test_code_in_the_download_folder_is_not_executed(hub, bomb_file, marker):
     message = complaint("googlenet", THOUSAND)
     assert not marker.exists()
     assert str(hub) in message
+
+
+def test_a_file_in_the_download_folder_with_altered_numbers_is_named(hub):
+    """It fits, and it can be read; only its hash tells that it is not torchvision's."""
+    torch.save(models.googlenet(aux_logits=True, init_weights=False).state_dict(), hub)
+    message = complaint("googlenet", THOUSAND)
+    assert str(hub) in message
+    assert "SHA-256" in message
+    assert "delete the file" in message
+
+
+SERVED = bytes(range(256)) * 4000
+
+
+def serve(behavior: str):
+    """A server on this machine that answers one request, well or badly; returns its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    if behavior == "refuse":
+        listening.close()
+        return address
+
+    def answer():
+        with listening, listening.accept()[0] as connection:
+            connection.recv(4096)
+            if behavior != "be silent":
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(SERVED))
+                whole = behavior == "alter"
+                connection.sendall(SERVED if whole else SERVED[: len(SERVED) // 2])
+            if behavior in ("be silent", "stop half way"):
+                connection.settimeout(20)
+                connection.recv(1)  # until the other side gives up
+
+    threading.Thread(target=answer, daemon=True).start()
+    return address
+
+
+@pytest.mark.parametrize(
+    ("behavior", "reason"),
+    [
+        ("refuse", "Connection refused"),
+        ("be silent", "timed out"),
+        ("stop half way", "timed out"),
+        ("break off", "invalid hash value"),
+        ("alter", "invalid hash value"),
+    ],
+)
+def test_a_download_that_goes_wrong_is_one_sentence_and_leaves_nothing(
+    monkeypatch, hub, behavior, reason
+):
+    """A real request, through torch's own code, to a server on this machine."""
+    address = serve(behavior)
+    monkeypatch.setattr(classifiers, "SILENT_SECONDS", 0.5)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    monkeypatch.setattr(torch.hub, "urlopen", lambda request: direct.open(address))
+    message = complaint("googlenet", THOUSAND)
+    assert reason in message
+    assert str(hub) in message
+    assert "try again" in message or "WEIGHTS=" in message
+    assert list(hub.parent.iterdir()) == []
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_download_folder_that_cannot_be_made_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "file" / "hub"))
+    message = complaint("googlenet", THOUSAND)
+    assert "Not a directory" in message
+    assert "TORCH_HOME" in message
 
 
 def test_pretrained_weights_need_their_number_of_classes(hub):

@@ -1,6 +1,7 @@
 """Worker processes that make pictures."""
 
 import ctypes
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,13 +30,35 @@ def in_processes(
     if processes <= 1:
         yield from map(function, tasks)
         return
-    with ProcessPoolExecutor(processes, initializer=keep_freed_memory) as pool:
+    with ProcessPoolExecutor(processes, initializer=_begin) as pool:
         futures = [pool.submit(function, task) for task in tasks]
         try:
             for future in as_completed(futures):
                 yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    end_with_parent()
+    keep_freed_memory()
+
+
+def end_with_parent() -> None:
+    """In a worker process: let the system end it when its parent ends, even by kill -9.
+
+    Otherwise it would wait for work for ever. A worker holds a pipe that nobody writes to, and
+    that closes with the parent; on Linux its closing can be a signal, and that one's default is
+    to end the process. Elsewhere nothing happens.
+    """
+    try:
+        import fcntl
+
+        pipe = multiprocessing.parent_process().sentinel
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    except (ImportError, AttributeError, OSError):
+        pass
 
 
 def keep_freed_memory() -> None:

@@ -5,5 +5,34 @@ notebook, ``render`` turns the executed notebooks and the prose into HTML, and `
 ``mime`` are what Sphinx needs to know about this project.
 """
 
+import ctypes
+import os
+import signal
+
+# An environment variable: the process whose end is also that of the processes it started.
+PARENT = "FGSM_PARENT"
+
 # A file in the rendered site that says which profile and pages it shows.
 MARKER = "profile.json"
+
+
+def end_with_the_build() -> None:
+    """End this process when the build that started it ends, if a build did."""
+    parent = os.environ.pop(PARENT, None)
+    if parent:
+        end_with(int(parent))
+
+
+def end_with(parent: int) -> None:
+    """Let the system kill this process when the one that started it ends, even by kill -9.
+
+    What a dead build left running would write into the folder of the next one. Only Linux can do
+    that; elsewhere nothing happens.
+    """
+    set_parent_death_signal = 1
+    try:
+        ctypes.CDLL("libc.so.6").prctl(set_parent_death_signal, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)

@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
 
+from fgsm_lib.demo.workers import end_with_parent
+
 PRELOAD = ["fgsm_lib.site.kernels", "fgsm_lib.study", "fgsm_lib.figures", "fgsm_lib.display"]
 
 
@@ -18,7 +20,9 @@ def page_processes(count: int) -> ProcessPoolExecutor:
     """Up to ``count`` processes at a time, each used for one page only."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    return ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1)
+    return ProcessPoolExecutor(
+        count, mp_context=context, initializer=end_with_parent, max_tasks_per_child=1
+    )
 
 
 def warm_up() -> None:

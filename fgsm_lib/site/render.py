@@ -6,9 +6,11 @@ render without a single warning takes the place of ``_build/html``.
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,7 +19,7 @@ import yaml
 
 from fgsm_lib.display import OWN_MIMES
 from fgsm_lib.profiles import build_folder, load_profile
-from fgsm_lib.site import MARKER, csp
+from fgsm_lib.site import MARKER, csp, end_with, end_with_the_build
 
 
 def render(project: Path, profile_name: str, pages: list[str], title: str) -> Path:
@@ -34,7 +36,8 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command = [str(jupyter_book), "build", str(source), "--path-output", str(output)]
     command += ["-W", "-n", "--keep-going", "-q"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    end = partial(end_with, os.getpid())  # this process has one thread, so it may be forked
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=end)
     if done.returncode:
         complaints = _complaints(done.stdout + done.stderr)
         raise RenderFailed(f"Sphinx found faults in the book:\n{complaints}")
@@ -136,11 +139,12 @@ def _copy_mathjax(target: Path) -> None:
 @click.option("--project", type=click.Path(path_type=Path), default=Path(), show_default="here")
 def main(pages: tuple[str, ...], profile: str, project: Path) -> None:
     """Render the executed PAGES and the prose into _build/html."""
+    end_with_the_build()
     loaded = load_profile(profile)
     try:
         title = f"profile **{loaded.name}** ({loaded.title}, {loaded.arch})"
         render(project.absolute(), loaded.name, list(pages), title)
-    except (RenderFailed, csp.UnsafePage) as error:
+    except (RenderFailed, csp.UnsafePage, OSError) as error:  # OSError: a full disk, say
         click.echo(f"fgsm: {error}", err=True)
         sys.exit(1)
 

@@ -5,14 +5,18 @@ re-executes what imports it, and the sweep runs again only for other images, wei
 code that its numbers depend on.
 """
 
+import hashlib
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from doit.action import CmdAction
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 from doit.exceptions import TaskFailed
@@ -23,7 +27,7 @@ from filelock import FileLock, Timeout
 from fgsm_lib.demo.workers import available_cores
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import Profile, build_folder, data_folder, variant_name
-from fgsm_lib.site import MARKER
+from fgsm_lib.site import MARKER, PARENT
 from fgsm_lib.site.forks import execute_page, page_processes, warm_up
 
 LIBRARY = Path(__file__).parents[1]
@@ -53,6 +57,24 @@ PAGES = {
     "about": "about.py",
 }
 CASE_NOTEBOOK = "case_study.py"
+
+
+class Unaltered:
+    """A check for doit: the targets are, byte for byte, what the task left behind."""
+
+    def __call__(self, task, values: dict) -> bool:
+        task.value_savers.append(lambda: {"targets": self._digest(task)})
+        return values.get("targets") == self._digest(task)
+
+    @staticmethod
+    def _digest(task) -> str | None:
+        digest = hashlib.sha256()
+        try:
+            for target in task.targets:
+                digest.update(Path(target).read_bytes())
+        except OSError:
+            return None
+        return digest.hexdigest()
 
 
 class PageFailed(TaskFailed):
@@ -126,7 +148,18 @@ def run(
             "task_site": tasks.site,
             "DOIT_CONFIG": options,
         }
+        _forget_if_damaged(folder / ".doit.db")
         return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
+
+
+def _forget_if_damaged(database: Path) -> None:
+    """Remove what doit remembers if that cannot be read: then all is done again."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            for (text,) in connection.execute("select task_data from doit"):
+                json.loads(text)
+    except (sqlite3.Error, ValueError, TypeError):
+        database.unlink(missing_ok=True)
 
 
 class Tasks:
@@ -154,10 +187,16 @@ class Tasks:
             self.notebooks[f"case-{sample}"] = (CASE_NOTEBOOK, parameters)
 
     @property
-    def tables(self) -> list[Path]:
+    def sweeps(self) -> list[Path]:
         variants = [variant_name(*variant) for variant in self.profile.other_variants]
-        names = ["sweep", "control", "minimal", *variants, "iterative"]
-        return [self.folder / f"{name}.parquet" for name in names]
+        return [self.folder / f"{name}.parquet" for name in ["sweep", "control", *variants]]
+
+    @property
+    def tables(self) -> list[Path]:
+        return [
+            *self.sweeps,
+            *(self.folder / f"{name}.parquet" for name in ("minimal", "iterative")),
+        ]
 
     def sweep(self) -> dict:
         data = data_folder(self.profile)
@@ -171,12 +210,10 @@ class Tasks:
         grids += [self.profile.every_minimal, self.profile.every_iterative]
         choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
         return {
-            "actions": [
-                (_live, [self._command("fgsm_lib.cli", "sweep", "--profile", self.argument)])
-            ],
+            "actions": [(_live, [_command("fgsm_lib.cli", "sweep", "--profile", self.argument)])],
             "file_dep": inputs,
-            "uptodate": [config_changed(json.dumps([*choice, str(data)]))],
-            "targets": self.tables,
+            "uptodate": [config_changed(json.dumps([*choice, str(data)])), Unaltered()],
+            "targets": [*self.tables, *(path.with_suffix(".json") for path in self.sweeps)],
             "title": lambda task: "sweep",
         }
 
@@ -199,7 +236,10 @@ class Tasks:
                     *self.tables,
                     *(measured if name == "performance" else []),
                 ],
-                "uptodate": [config_changed(json.dumps([parameters, str(self.profile)]))],
+                "uptodate": [
+                    config_changed(json.dumps([parameters, str(self.profile)])),
+                    Unaltered(),
+                ],
                 "targets": [target, target.with_suffix(".clean.ipynb")],
                 "title": lambda task: f"notebook {task.name.removeprefix('page:')}",
             }
@@ -217,7 +257,7 @@ class Tasks:
         inputs += list((LIBRARY / "site").glob("*.py"))
         names = self._page_order()
         inputs += [self.folder / "pages" / f"{name}.ipynb" for name in names]
-        command = self._command(
+        command = _command(
             "fgsm_lib.site.render",
             "--profile",
             self.argument,
@@ -226,7 +266,7 @@ class Tasks:
             *names,
         )
         return {
-            "actions": [command],
+            "actions": [CmdAction(command, shell=False, env=_environment())],
             "file_dep": inputs,
             "uptodate": [config_changed(json.dumps(names)), lambda: self._shown() == names],
             "targets": [build_folder() / "html" / "index.html"],
@@ -240,16 +280,21 @@ class Tasks:
         """The pages of the site in ``_build/html``, if it is this profile's."""
         try:
             marker = json.loads((build_folder() / "html" / MARKER).read_text())
-        except (OSError, ValueError):
+            return marker["pages"] if marker["profile"] == self.profile.name else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return marker["pages"] if marker["profile"] == self.profile.name else None
 
-    @staticmethod
-    def _command(module: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", module, *arguments]
+
+def _command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """That of a process which ends with this one."""
+    return {**os.environ, PARENT: str(os.getpid())}
 
 
 def _live(command: list[str]) -> bool:
     """Run a command on our own terminal: doit would show its progress bar only at the end."""
     warm_up()
-    return subprocess.run(command).returncode == 0
+    return subprocess.run(command, env=_environment()).returncode == 0

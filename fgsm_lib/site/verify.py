@@ -14,7 +14,6 @@ over 200 images by more than 7.2e-5.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pandas.api import types
 
 from fgsm_lib.display import FIGURE_MIME, TABLE_MIME
 from fgsm_lib.errors import InputError
+from fgsm_lib.files import replacing
 
 TIE = 1e-3  # two probabilities this close, or closer, may change places
 CONFIDENCE = 0.01  # how far one image's confidence may move
@@ -70,13 +70,15 @@ def results(folder: Path) -> dict[str, Series]:
 def of_table(table: pd.DataFrame) -> Iterator[tuple[str, Series]]:
     """Counts and means of every column at every epsilon, and the classes of some rows."""
     ties = _ties(table)
-    grouped = "epsilon_255" in table
+    # Where a sample has one row only, its epsilon is a result and no grid.
+    grouped = "epsilon_255" in table and bool(table["sample"].duplicated().any())
     groups = table.groupby("epsilon_255").indices if grouped else {"": np.arange(len(table))}
     labels = [f"ε = {key:g}/255" if grouped else "all rows" for key in groups]
     yield "rows", _exact([len(rows) for rows in groups.values()], labels)
     if grouped:
         yield "epsilon_255", _exact([float(key) for key in groups], labels)
-    for name in table.columns.drop(["sample", "label", "epsilon_255"], errors="ignore"):
+    keys = ["sample", "label", "epsilon_255"] if grouped else ["sample", "label"]
+    for name in table.columns.drop(keys, errors="ignore"):
         parts = [table[name].iloc[rows] for rows in groups.values()]
         if types.is_bool_dtype(table[name]):
             near = [
@@ -85,7 +87,7 @@ def of_table(table: pd.DataFrame) -> Iterator[tuple[str, Series]]:
             yield name, Series([int(part.sum()) for part in parts], labels, near)
         elif types.is_float_dtype(table[name]):
             yield from _of_numbers(name, parts, labels)
-    if "predicted_class" in table:
+    if grouped and "predicted_class" in table:
         yield from _of_rows(table, ties)
 
 
@@ -242,6 +244,5 @@ def write_reference(path: Path, found: dict[str, Series]) -> None:
         for name, series in found.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
