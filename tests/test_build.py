@@ -93,7 +93,7 @@ def test_forked_kernels_know_nothing_of_each_other(processes, tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "expected"),
-    [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(9)", "Kernel died")],
+    [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(9)", "the kernel died")],
 )
 def test_a_forked_kernel_that_fails_or_dies_is_reported(
     processes, source, tmp_path, cell, expected
