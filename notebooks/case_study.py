@@ -49,16 +49,6 @@ show(
     "and the image after a step of 6/255 along it.",
 )
 
-# %% tags=["hide-input"]
-show(
-    figures.series,
-    case,
-    [0, 4, 8, 12, 16],
-    name=f"fig-series-{sample}",
-    caption="The attack at growing ε, with predicted class and confidence. Last: random signs of "
-    "the largest size, the control.",
-)
-
 # %% [markdown]
 # ## Move ε yourself
 #
@@ -108,4 +98,17 @@ show(
     name=f"fig-top5-{sample}",
     caption=f"The five most probable classes on the clean image and at ε = {telling:g}/255, "
     f"{wording.telling_reason(case)}. The true class has the first color.",
+)
+
+# %% [markdown]
+# ## Side by side
+
+# %% tags=["hide-input"]
+show(
+    figures.series,
+    case,
+    [0, 4, 8, 12, 16],
+    name=f"fig-series-{sample}",
+    caption="The attack at growing ε, with predicted class and confidence. Last: random signs of "
+    "the largest size, the control.",
 )

@@ -55,6 +55,7 @@ show(
     name="fig-sheet",
     caption=f"{len(chosen)} images spread evenly over the set, as the classifier receives them, "
     "with the names of their classes.",
+    pixel_true=False,
 )
 
 # %% tags=["remove-input"]
@@ -64,7 +65,7 @@ if credits:
 
 # %% [markdown]
 # Every image goes the same way before anything else happens: its shorter side is resized, the
-# center is cropped, and its bytes become numbers in $[0, 1]$. That is where the attack works.
+# center is cropped, and its bytes become numbers in [0, 1]. That is where the attack works.
 # Normalization by channel means and standard deviations is part of the classifier.
 
 # %%

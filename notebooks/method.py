@@ -28,9 +28,12 @@ study = open_study(profile)
 case = open_case(study, study.profile.cases[0])
 
 # %% [markdown]
+# FGSM changes every number of an image by the same small amount, each in the direction that makes
+# the classifier worse. One gradient tells all the directions at once.
+#
 # ## Two equations
 #
-# An adversarial image $\widetilde{X}$ is the image $X$ plus a perturbation $\eta$:
+# An {term}`adversarial image` $\widetilde{X}$ is the image $X$ plus a {term}`perturbation` $\eta$:
 #
 # $$\widetilde{X} = X + \eta$$ (eq-1-1)
 #
@@ -49,8 +52,8 @@ case = open_case(study, study.profile.cases[0])
 # : the weights of the classifier. Training changes them; an attack leaves them alone.
 #
 # $J(\Theta, x, y)$
-# : the objective, which grows as the classifier gets worse at $x$. The usual one is the
-#   cross-entropy $-\log \operatorname{softmax}(z)_y$ of the logits $z$.
+# : the {term}`objective`, which grows as the classifier gets worse at $x$. The usual one is the
+#   {term}`cross-entropy` $-\log \operatorname{softmax}(z)_y$ of the {term}`logits` $z$.
 #
 # $\nabla_x J$
 # : its gradient with respect to the image: for each of its numbers, how fast $J$ grows when this

@@ -1,6 +1,7 @@
 """The site in _build/html, opened in a real browser. Skipped where there is no site or browser."""
 
 import functools
+import gzip
 import json
 import re
 import threading
@@ -14,13 +15,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from conftest import CHROMIUM
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
-    if "_static" not in path.parts and path.name not in ("genindex.html",)
+    if "_static" not in path.parts
 )
 
 pytestmark = [
@@ -79,6 +80,62 @@ def test_every_computed_page_offers_its_clean_and_its_executed_notebook(soups):
             for link in soups[f"{page}.html"].select(".provenance a.download")
         ]
         assert names == [f"{page}.ipynb", f"{page}-executed.ipynb"]
+
+
+def test_every_page_has_a_title_and_a_description_of_its_own(soups):
+    titles = [soup.title.get_text() for soup in soups.values()]
+    texts = {page: soup.find("meta", {"name": "description"}) for page, soup in soups.items()}
+    assert None not in texts.values()
+    descriptions = {page: tag["content"] for page, tag in texts.items()}
+    assert len(set(titles)) == len(titles)
+    assert len(set(descriptions.values())) == len(titles), descriptions
+    assert all(30 <= len(text) <= 160 for text in descriptions.values()), descriptions
+
+
+def test_every_page_has_a_preview_with_a_picture_that_exists(soups):
+    for page, soup in soups.items():
+        preview = {tag["property"]: tag["content"] for tag in soup.select("meta[property]")}
+        assert preview["og:title"], page
+        assert preview["og:description"], page
+        if not urlsplit(preview["og:image"]).netloc:
+            assert ((SITE / page).parent / preview["og:image"]).is_file()
+            assert "og:url" not in preview
+            assert soup.find("link", rel="canonical") is None
+
+
+def test_every_page_says_its_language_and_has_an_icon(soups):
+    for page, soup in soups.items():
+        assert soup.html["lang"] == "en"
+        icon = soup.find("link", rel="icon")["href"]
+        assert ((SITE / page).parent / icon).is_file()
+
+
+def test_a_page_leads_to_the_next_and_the_previous_one(soups):
+    """From the first page, next after next, through every page of the book, and back."""
+    there = _walk(soups, "next")
+    back = _walk(soups, "prev", start=there[-1])
+    assert back == there[::-1]
+    assert set(there) == {page for page in PAGES if page not in ("search.html", "genindex.html")}
+
+
+def _walk(soups, direction: str, start: str = "index.html") -> list[str]:
+    walked = [start]
+    while link := soups[walked[-1]].find("link", rel=direction):
+        target = ((SITE / walked[-1]).parent / unquote(link["href"])).resolve()
+        walked.append(target.relative_to(SITE).as_posix())
+        assert len(walked) <= len(PAGES)
+    return walked
+
+
+def test_no_page_brings_the_script_of_all_icons(soups):
+    """540 KB compressed; the icons in use are in a style sheet."""
+    styles = (SITE / "_static" / "icons.css").read_text()
+    for page, soup in soups.items():
+        assert not [tag for tag in soup.select("script[src]") if "fontawesome" in tag["src"]]
+        for tag in soup.select("i.fa-solid"):
+            names = [name for name in tag["class"] if name.startswith("fa-")]
+            names = [name for name in names if name not in ("fa-solid", "fa-lg")]
+            assert all(f".{name} {{" in styles for name in names), (page, names)
 
 
 def test_no_notebook_warning_or_traceback_reaches_a_page(soups):
@@ -164,6 +221,55 @@ def test_a_script_smuggled_into_a_page_is_blocked(browser, origin, guarded):
     ran = page.evaluate("[window.smuggled, window.handled]")
     context.close()
     assert ran == ([None, None] if guarded else [1, 1])
+
+
+@needs_browser
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_not_a_figure_weighs_little(browser, origin, name):
+    """At most 600 KB of text, styles, scripts and fonts, compressed as a server would."""
+    weights = _loaded(browser, f"{origin}/{name}")
+    weights = {url: weight for url, weight in weights.items() if "/_images/" not in url}
+    assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda w: -w[1])[:6]
+
+
+@needs_browser
+def test_the_home_page_weighs_little_with_its_figure(browser, origin):
+    weights = _loaded(browser, f"{origin}/index.html")
+    assert any("/_images/" in url for url in weights)
+    assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda w: -w[1])[:6]
+
+
+def _loaded(browser: Browser, address: str) -> dict[str, int]:
+    """Everything Chromium asks for before the page is scrolled, with its compressed size."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    bodies = {}
+    page.on("requestfinished", lambda r: bodies.setdefault(r.url, r.response().body()))
+    page.goto(address, wait_until="networkidle")
+    context.close()
+    return {url: _compressed(url, body) for url, body in bodies.items()}
+
+
+def _compressed(url: str, body: bytes) -> int:
+    packed = urlsplit(url).path.endswith((".png", ".woff2", ".webp"))
+    return len(body) if packed else len(gzip.compress(body, 6))
+
+
+@needs_browser
+def test_the_search_finds_a_word_and_leads_to_it(browser, origin):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{origin}/index.html")
+    field = page.locator("input[type=search]:visible").first
+    field.fill("perturbation")
+    field.press("Enter")
+    result = page.locator("#search-results ul.search li a").first
+    result.wait_for(timeout=10_000)
+    result.click()
+    page.wait_for_load_state()
+    found = "perturbation" in page.locator("main").inner_text().lower()
+    context.close()
+    assert found
 
 
 @needs_browser

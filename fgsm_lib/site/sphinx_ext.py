@@ -1,10 +1,16 @@
-"""What Sphinx is taught beyond Jupyter Book: equation tags and repairs for screen readers."""
+"""What Sphinx is taught beyond Jupyter Book: equation tags, previews, accessible HTML."""
 
 import html
 import re
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from fgsm_lib.site import icons, meta
+
+logger = logging.getLogger(__name__)
 
 
 def tag_equations(app: Sphinx, doctree: nodes.document) -> None:
@@ -36,7 +42,51 @@ def repair_page(app: Sphinx, pagename: str, templatename: str, context: dict, do
         app.add_js_file("slider.js", loading_method="defer")
 
 
+def describe_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """A description and a preview for every page."""
+    site = app.config.html_title
+    # The search and index pages have neither text nor, before their templates run, a title.
+    title = context.get("title") or {"search": "Search", "genindex": "Index"}.get(pagename, site)
+    title = re.sub(r"<[^>]*>", "", title)
+    text = meta.description(doctree) if doctree is not None else f"{title} of the site “{site}”"
+    if text is None:
+        logger.warning(
+            "%s: no paragraph describes this page; expected one of %d characters or more, "
+            "without equations, near its top",
+            pagename,
+            meta.SHORTEST,
+        )
+        return
+    here = context.get("pageurl")
+    base = app.config.html_baseurl or context["pathto"]("", resource=True)
+    context["metatags"] = (context.get("metatags") or "") + meta.tags(title, text, here, base)
+
+
+def leave_out_mathjax(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree
+) -> None:
+    """MyST asks for MathJax wherever it could be needed; pages without equations do without it."""
+    if 'class="math' not in (context.get("body") or ""):
+        context["script_files"] = [
+            script for script in context["script_files"] if not _is_mathjax(script)
+        ]
+
+
+def _is_mathjax(script) -> bool:
+    code = script.attributes.get("body") or ""
+    return "mathjax/" in str(script.filename or "") or code.startswith("window.MathJax")
+
+
+def use_fewer_bytes(app: Sphinx, error: Exception | None) -> None:
+    """After the last page is written."""
+    if error is None and app.builder.format == "html":
+        icons.replace_icon_script(Path(app.outdir))
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.connect("doctree-read", tag_equations)
     app.connect("html-page-context", repair_page, priority=900)
+    app.connect("html-page-context", describe_page, priority=900)
+    app.connect("html-page-context", leave_out_mathjax, priority=900)
+    app.connect("build-finished", use_fewer_bytes)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
