@@ -1,6 +1,12 @@
 """The command line: a user's mistake is one clear sentence, exit status 1, no traceback."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
@@ -65,3 +71,21 @@ def test_a_sample_outside_the_set_is_refused_before_the_work_starts(run, tmp_pat
 def test_outside_the_project_the_command_says_where_to_go(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "_toc.yml" in said(run("site"))
+
+
+def test_serving_without_a_site_says_how_to_build_one(run):
+    assert "make site" in said(run("serve"))
+
+
+def test_the_site_is_served_at_the_address_that_is_said(tmp_path):
+    html = tmp_path / "html"
+    html.mkdir()
+    (html / "index.html").write_text("the home page")
+    command = [sys.executable, "-m", "fgsm_lib.cli", "serve", "--port", "0"]
+    environment = os.environ | {"FGSM_BUILD": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        address = re.search(r"http://\S+", server.stdout.readline())[0]
+        with urlopen(address) as page:
+            assert page.read() == b"the home page"
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=20) == 0

@@ -2,9 +2,11 @@
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -158,6 +160,40 @@ def test_a_figure_comes_in_both_themes_as_png_and_as_alt_text(outputs):
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert image.format == "PNG"
     assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def draw_picture(pixels: np.ndarray) -> tuple[plt.Figure, str]:
+    figure, axes = plt.subplots()
+    axes.imshow(pixels)
+    return figure, "A picture."
+
+
+def embedded(svg: str) -> list[np.ndarray]:
+    """The images in an SVG file, each uint8 (H, W, 3)."""
+    kinds, found = zip(*re.findall(r"data:image/(\w+);base64,([A-Za-z0-9+/=]+)", svg), strict=True)
+    assert set(kinds) == {"webp"}
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))) for file in found]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_figure_holds_the_pixels_of_its_image(outputs, theme):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    (data,) = outputs(display.show, draw_picture, pixels, name="fig", caption="")
+    (shown,) = embedded(data[display.FIGURE_MIME][theme])
+    assert np.array_equal(shown, pixels)
+
+
+def test_a_figure_that_need_not_be_pixel_true_is_smaller_and_close(outputs):
+    noise = np.random.default_rng(0).integers(0, 12, (64, 64, 3))
+    pixels = (np.linspace(0, 240, 64)[:, None, None] + noise).astype(np.uint8)
+    exact, close = (
+        outputs(display.show, draw_picture, pixels, name="fig", caption="", pixel_true=true)[0]
+        for true in (True, False)
+    )
+    exact, close = (data[display.FIGURE_MIME]["light"] for data in (exact, close))
+    (shown,) = embedded(close)
+    assert np.abs(shown.astype(int) - pixels).mean() < 5
+    assert len(close) < len(exact)
 
 
 def test_the_same_figure_is_the_same_file(outputs):

@@ -15,7 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from conftest import CHROMIUM
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
 PAGES = sorted(
@@ -170,11 +170,12 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
-    """No request to another origin, no console error, nothing serious for axe-core."""
+    """No request to another origin, no console error, nothing serious for axe-core, and at most
+    600 KB, compressed as a server would, before the reader scrolls."""
     context = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    foreign, errors = [], []
-    page.on("request", lambda r: None if r.url.startswith(origin) else foreign.append(r.url))
+    asked, errors = set(), []
+    page.on("request", lambda request: asked.add(request.url))
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{origin}/{name}", wait_until="load")
@@ -182,7 +183,7 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
     of_the_page = list(errors)  # axe-core itself asks for files that are not there
     found = Axe().run(page).response["violations"]
     context.close()
-    assert [url for url in foreign if not url.startswith("data:")] == []
+    assert [url for url in asked if not url.startswith((f"{origin}/", "data:"))] == []
     assert of_the_page == []
     serious = [
         (v["id"], node["html"][:200])
@@ -191,6 +192,19 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
         for node in v["nodes"]
     ]
     assert serious == []
+    weights = {url: _weight(url.removeprefix(origin)) for url in asked if url.startswith(origin)}
+    assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda item: -item[1])
+
+
+@functools.cache
+def _weight(address: str) -> int:
+    """Bytes of a file of the site on their way to the reader; 0 if there is none."""
+    path = SITE / unquote(urlsplit(address).path).removeprefix("/")
+    if not path.is_file():
+        return 0
+    body = path.read_bytes()
+    packed = path.suffix in (".png", ".webp", ".woff2")
+    return len(body) if packed else len(gzip.compress(body, 6))
 
 
 def test_every_page_has_a_policy_that_allows_no_other_origin(soups):
@@ -221,38 +235,6 @@ def test_a_script_smuggled_into_a_page_is_blocked(browser, origin, guarded):
     ran = page.evaluate("[window.smuggled, window.handled]")
     context.close()
     assert ran == ([None, None] if guarded else [1, 1])
-
-
-@needs_browser
-@pytest.mark.parametrize("name", PAGES)
-def test_what_is_not_a_figure_weighs_little(browser, origin, name):
-    """At most 600 KB of text, styles, scripts and fonts, compressed as a server would."""
-    weights = _loaded(browser, f"{origin}/{name}")
-    weights = {url: weight for url, weight in weights.items() if "/_images/" not in url}
-    assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda w: -w[1])[:6]
-
-
-@needs_browser
-def test_the_home_page_weighs_little_with_its_figure(browser, origin):
-    weights = _loaded(browser, f"{origin}/index.html")
-    assert any("/_images/" in url for url in weights)
-    assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda w: -w[1])[:6]
-
-
-def _loaded(browser: Browser, address: str) -> dict[str, int]:
-    """Everything Chromium asks for before the page is scrolled, with its compressed size."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    bodies = {}
-    page.on("requestfinished", lambda r: bodies.setdefault(r.url, r.response().body()))
-    page.goto(address, wait_until="networkidle")
-    context.close()
-    return {url: _compressed(url, body) for url, body in bodies.items()}
-
-
-def _compressed(url: str, body: bytes) -> int:
-    packed = urlsplit(url).path.endswith((".png", ".woff2", ".webp"))
-    return len(body) if packed else len(gzip.compress(body, 6))
 
 
 @needs_browser

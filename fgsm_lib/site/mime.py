@@ -5,8 +5,11 @@ MyST-NB finds this through the entry point in pyproject.toml.
 
 import base64
 import hashlib
+import posixpath
+import re
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
 from docutils import nodes
 
@@ -38,11 +41,38 @@ def _figure(renderer, data) -> nodes.figure:
         svg = content[theme].encode()
         name = f"{content['name']}-{theme}-{hashlib.sha256(svg).hexdigest()[:12]}.svg"
         uri = renderer.write_file([name], svg, overwrite=False, exists_ok=True)
-        figure += nodes.image(uri=uri, alt=content["alt"], classes=[f"on-{theme}"], loading="lazy")
+        image = SizedImage(uri=uri, alt=content["alt"], classes=[f"on-{theme}"])
+        image["width"], image["height"] = size_of(content[theme])
+        figure += image
     caption = nodes.caption()
     caption += _markdown(renderer, content["caption"], data.line)
     figure += caption
     return _labeled(renderer, figure, content["name"])
+
+
+class SizedImage(nodes.image):
+    """An image whose place is kept free until it is loaded: nothing jumps, and what lies far below
+    is not taken for near."""
+
+
+def visit_sized_image(translator, node: SizedImage) -> None:
+    """Write the image with its size as attributes; docutils would make them a fixed style."""
+    images = translator.builder.images
+    uri = posixpath.join(translator.builder.imgpath, quote(images[node["uri"]]))
+    size = {"width": node["width"], "height": node["height"]}
+    translator.body.append(
+        translator.emptytag(node, "img", "\n", src=uri, alt=node["alt"], loading="lazy", **size)
+    )
+
+
+def depart_sized_image(translator, node: SizedImage) -> None:
+    pass
+
+
+def size_of(svg: str) -> tuple[int, int]:
+    """Width and height of a figure in CSS pixels; its SVG is measured in points."""
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()
+    return round(float(width) * 4 / 3), round(float(height) * 4 / 3)
 
 
 def _slider(renderer, data) -> nodes.figure:

@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from fgsm_lib.site import icons, meta
+from fgsm_lib.site import icons, meta, mime
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def use_fewer_bytes(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
+    app.add_node(mime.SizedImage, html=(mime.visit_sized_image, mime.depart_sized_image))
     app.connect("doctree-read", tag_equations)
     app.connect("html-page-context", repair_page, priority=900)
     app.connect("html-page-context", describe_page, priority=900)
