@@ -130,12 +130,16 @@ def _is_link(url: str | None) -> bool:
 def lighter(svg: str, pixel_true: bool) -> str:
     """A figure in SVG with its embedded PNG images as WebP, which is smaller.
 
-    With ``pixel_true`` the pixels stay exactly as they are. The images must be opaque.
+    With ``pixel_true`` the pixels stay exactly as they are. Images with transparent pixels stay
+    PNG.
     """
 
     def as_webp(match: re.Match) -> str:
         with Image.open(io.BytesIO(base64.b64decode(match[1]))) as image:
-            pixels = np.asarray(image.convert("RGB"))
+            rgba = np.asarray(image.convert("RGBA"))
+        if rgba[..., 3].min() < 255:
+            return match[0]
+        pixels = np.ascontiguousarray(rgba[..., :3])
         file = slider.lossless(pixels) if pixel_true else _lossy(pixels)
         return "data:image/webp;base64," + base64.b64encode(file).decode()
 

@@ -162,9 +162,9 @@ def test_a_figure_comes_in_both_themes_as_png_and_as_alt_text(outputs):
     assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
-def draw_picture(pixels: np.ndarray) -> tuple[plt.Figure, str]:
+def draw_picture(pixels: np.ndarray, alpha: float = 1) -> tuple[plt.Figure, str]:
     figure, axes = plt.subplots()
-    axes.imshow(pixels)
+    axes.imshow(pixels, alpha=alpha)
     return figure, "A picture."
 
 
@@ -181,6 +181,12 @@ def test_a_figure_holds_the_pixels_of_its_image(outputs, theme):
     (data,) = outputs(display.show, draw_picture, pixels, name="fig", caption="")
     (shown,) = embedded(data[display.FIGURE_MIME][theme])
     assert np.array_equal(shown, pixels)
+
+
+def test_a_picture_that_shines_through_keeps_its_alpha(outputs):
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    (data,) = outputs(display.show, draw_picture, pixels, 0.5, name="fig", caption="")
+    assert "data:image/png;base64" in data[display.FIGURE_MIME]["light"]
 
 
 def test_a_figure_that_need_not_be_pixel_true_is_smaller_and_close(outputs):

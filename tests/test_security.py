@@ -142,7 +142,10 @@ def test_a_site_about_hostile_names_shows_them_as_text(hostile_set, tmp_path, mo
     folder = tmp_path / "build" / "mine" / "pages"
     folder.mkdir(parents=True)
     for page, cells in pages.items():
-        title = nbformat.v4.new_markdown_cell(f"# {escape(people[0].class_name)}")
+        name = escape(people[0].class_name)
+        title = nbformat.v4.new_markdown_cell(
+            f"# {name}\n\nWhat search engines read of the page {page}: {name} is its class."
+        )
         notebook = nbformat.v4.new_notebook(cells=[title, *cells])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
