@@ -77,6 +77,7 @@ def open_case(study: Study, sample: int) -> Case:
     grid = study.profile.case_epsilon_255
     control = SweepSettings(grid, study.profile.objective, study.profile.clip, direction="random")
     rows = study.table[study.table["sample"] == sample]
+    covered = published.covers(photo) and not published.missing()
     return Case(
         photo=photo,
         image=images[0],
@@ -84,7 +85,7 @@ def open_case(study: Study, sample: int) -> Case:
         bounds=attacks.clip_bounds(images, study.classifier, study.profile.clip),
         table=analysis.at(rows, grid).reset_index(drop=True),
         control=sweep_samples(study.dataset, study.classifier, control, [sample]).to_pandas(),
-        published=published.sample_curve(sample) if published.covers(photo) else None,
+        published=published.sample_curve(sample) if covered else None,
         class_names=study.dataset.class_names,
         objective=study.profile.objective,
     )

@@ -145,7 +145,10 @@ def measures(means: pd.DataFrame) -> Drawing:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2)
     last = means[means["direction"] == "FGSM"].iloc[-1]
-    said = ", ".join(f"{label} {last[column]:.3g}" for column, label in names.items())
+    said = ", ".join(
+        f"{label} {last[column]:.3g}" if np.isfinite(last[column]) else f"{label} infinite"
+        for column, label in names.items()
+    )
     return figure, (
         "Four measures of the perturbation over epsilon. For FGSM at "
         f"{last['epsilon_255']:g}/255: {said}."

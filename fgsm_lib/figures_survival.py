@@ -3,28 +3,29 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from fgsm_lib.figures import WIDTH, Drawing, epsilon_axis
+from fgsm_lib.figures import MARKERS, WIDTH, Drawing, epsilon_axis
+from fgsm_lib.survival import median, survival_curve
 
 
 def survival(
-    curves: dict[str, pd.DataFrame], control: dict[str, pd.DataFrame], largest: float
+    groups: dict[str, pd.DataFrame], control: dict[str, pd.DataFrame], largest: float
 ) -> Drawing:
-    """Share of the images not yet fooled over epsilon, by bin: FGSM above, random signs below."""
+    """Share of the images not yet fooled over epsilon, by bin: FGSM above, random signs below.
+
+    Each group holds rows of a table of minimal epsilons. The marker of a curve is where it falls
+    to one half, or at its end where it does not.
+    """
     figure, axes = plt.subplots(
         2, 1, figsize=(WIDTH, 6.4), sharex=True, sharey=True, height_ratios=[1.6, 1]
     )
     titles = ["FGSM", "random signs (control)"]
-    for axis, title, group in zip(axes, titles, (curves, control), strict=True):
-        for place, (name, curve) in enumerate(group.items()):
-            if curve.empty:
-                continue
-            x, color = curve["epsilon_255"], f"C{place % 6}"
-            axis.step(x, curve["share"], where="post", color=color, label=name)
-            axis.fill_between(
-                x, curve["low"], curve["high"], step="post", color=color, alpha=0.15, linewidth=0
-            )
+    for axis, title, curves in zip(axes, titles, (groups, control), strict=True):
+        for place, (name, rows) in enumerate(curves.items()):
+            if len(rows):
+                _step(axis, survival_curve(rows), place, f"{name} (n = {len(rows)})")
         axis.set_title(title, loc="left")
         axis.set_ylabel("share not yet fooled")
     axes[0].set_ylim(-0.03, 1.05)
@@ -32,21 +33,29 @@ def survival(
     axes[0].label_outer()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    said = [_half_fooled(name, curve) for name, curve in curves.items() if len(curve)]
-    left = [
-        f"{name} {curve['share'].iloc[-1]:.2f}" for name, curve in control.items() if len(curve)
-    ]
+    said = [_half_fooled(name, rows) for name, rows in groups.items() if len(rows)]
+    left = [f"{name} {(~rows['fooled']).mean():.2f}" for name, rows in control.items() if len(rows)]
     return figure, (
         f"Share of images not yet fooled over epsilon, by clean confidence. {'; '.join(said)}. "
         f"Random signs leave at the end: {', '.join(left)}."
     )
 
 
-def _half_fooled(name: str, curve: pd.DataFrame) -> str:
-    half = curve.loc[curve["share"] <= 0.5, "epsilon_255"]
-    if half.empty:
-        return f"{name}: {curve['share'].iloc[-1]:.2f} are never fooled"
-    return f"{name}: half are fooled by {half.iloc[0]:.2g}/255"
+def _step(axis: Axes, curve: pd.DataFrame, place: int, label: str) -> None:
+    x, share, color = curve["epsilon_255"], curve["share"].to_numpy(), f"C{place % 6}"
+    half = int(np.argmax(share <= 0.5)) if share[-1] <= 0.5 else len(share) - 1
+    style = {"marker": MARKERS[place % 6], "markevery": [half], "markersize": 6}
+    axis.step(x, share, where="post", color=color, label=label, **style)
+    axis.fill_between(
+        x, curve["low"], curve["high"], step="post", color=color, alpha=0.15, linewidth=0
+    )
+
+
+def _half_fooled(name: str, rows: pd.DataFrame) -> str:
+    half = median(rows).value
+    if np.isinf(half):
+        return f"{name}: {(~rows['fooled']).mean():.2f} are never fooled"
+    return f"{name}: half are fooled by {half:.2f}/255"
 
 
 def predictors(minimal: pd.DataFrame, names: dict[str, str], concordance: pd.DataFrame) -> Drawing:
@@ -84,7 +93,7 @@ def predictors(minimal: pd.DataFrame, names: dict[str, str], concordance: pd.Dat
     axes[0, 0].set_ylabel("minimal ε in 1/255")
     figure.supxlabel("rank among the images, from the lowest to the highest", fontsize=11)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, markerscale=2)
     return figure, (
         f"Three scatter plots of the minimal epsilon of {len(minimal)} images over their rank by "
         f"{'; by '.join(said)}. {int(chance.sum())} of {int(fooled.sum())} fooled images are "

@@ -246,7 +246,8 @@ def disagreements(frame: pd.DataFrame) -> str:
 def distance_sentence(table: pd.DataFrame, study: Study) -> str:
     """What the distances to the published curves mean: a reproduction, or another setting."""
     if table.empty:
-        return "This run has no value of ε in common with the published curves."
+        gone = f" (missing: {', '.join(absent)})" if (absent := published.missing()) else ""
+        return f"This run has no value of ε in common with the published curves{gone}."
     worst = table.loc[table["largest"].idxmax()]
     profile = study.profile
     settings = {

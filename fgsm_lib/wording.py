@@ -1,10 +1,13 @@
 """Readings in words, composed from results: what a figure shows, said by the run itself."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from fgsm_lib import analysis, published
 from fgsm_lib.cases import Case
+from fgsm_lib.datasets import Photo
 from fgsm_lib.markdown import escape
 
 SHAPES = {
@@ -104,6 +107,17 @@ def published_reading(case: Case) -> str:
         f"starts at {theirs.iloc[0]:.2%}, its lowest confidence is {theirs.min():.1%} at "
         f"{theirs.idxmin():g}/255, and {fooled}. On average over ε the two confidences are "
         f"{gap:.2f} apart."
+    )
+
+
+def published_missing(photos: Sequence[Photo]) -> str:
+    """Why a run on the original's photographs has nothing published beside it; empty if it has."""
+    gone = published.missing()
+    if not (gone and published.covers_all(photos)):
+        return ""
+    return (
+        f"Published numbers are missing ({', '.join(gone)}), so this page compares nothing with "
+        "the published run."
     )
 
 

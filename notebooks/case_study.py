@@ -85,6 +85,7 @@ show(
 say(wording.case_reading(case))
 if case.published is not None:
     say(wording.published_reading(case))
+say(wording.published_missing(study.dataset.photos))
 
 # %% [markdown]
 # ## The five most probable classes

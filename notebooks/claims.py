@@ -100,12 +100,13 @@ say(ledger.details(judged, "Single images"))
 if published.covers_all(study.dataset.photos):
     distances = ledger.distances(theirs, ours)
     say(ledger.distance_sentence(distances, study))
-    show_table(
-        ledger.distance_table(distances),
-        name="tab-distances",
-        caption="How far this run lies from every published curve. Sample 528 was read off its "
-        "plot, to about 0.01.",
-    )
+    if len(distances):
+        show_table(
+            ledger.distance_table(distances),
+            name="tab-distances",
+            caption="How far this run lies from every published curve. Sample 528 was read off "
+            "its plot, to about 0.01.",
+        )
 else:
     say("The published curves are of other images, so there is no distance to take.")
 

@@ -17,7 +17,7 @@
 profile = "demo"
 
 # %% tags=["hide-input"]
-from fgsm_lib import analysis, figures, published
+from fgsm_lib import analysis, figures, published, wording
 from fgsm_lib.cases import short_name
 from fgsm_lib.demo import story
 from fgsm_lib.display import credit, say, show, show_table
@@ -97,13 +97,14 @@ show_table(
 )
 
 # %% tags=["remove-input"]
-if published.covers_all(study.dataset.photos):
+if published.comparable(study.dataset.photos):
     theirs = published.clean_predictions()
     say(
         f"The published run used GoogLeNet {{cite:p}}`szegedy2015` on the same photographs: top-1 "
         f"{theirs['correct'].mean():.3f}, top-5 {theirs['correct_top5'].mean():.3f}, mean "
         f"confidence {theirs['confidence'].mean():.3f}."
     )
+say(wording.published_missing(study.dataset.photos))
 
 # %% tags=["remove-input"]
 if study.profile.name == "demo":

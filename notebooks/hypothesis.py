@@ -36,7 +36,7 @@ minimal = study.minimal
 among = survival_wording.among(minimal, study.profile.every_minimal)
 grid = study.profile.hypothesis_epsilon_255
 control_grid = study.profile.control_epsilon_255
-original_images = published.covers_all(study.dataset.photos)
+original_images = published.comparable(study.dataset.photos)
 
 # %% [markdown]
 # The original page looked at the curves of five groups of images and concluded. Here the sentence
@@ -89,13 +89,13 @@ control_groups = survival.by_bin(
 if any(map(len, groups.values())):
     show(
         figures_survival.survival,
-        {name: survival.survival_curve(rows) for name, rows in groups.items()},
-        {name: survival.survival_curve(rows) for name, rows in control_groups.items()},
+        groups,
+        control_groups,
         study.table["epsilon_255"].max(),
         name="fig-survival",
         caption=f"Share of {among} not yet fooled over ε, by clean confidence, with 95 % "
-        "intervals. Below: the same images under random signs of the same size, tried at "
-        f"{', '.join(f'{epsilon:g}' for epsilon in control_grid)}/255.",
+        "intervals; a marker is where it falls to one half. Below: the same images under random "
+        f"signs of the same size, at {', '.join(f'{e:g}' for e in control_grid)}/255.",
     )
 
 # %% tags=["remove-input"]
@@ -203,6 +203,7 @@ if len(confident):
 
 # %% tags=["remove-input"]
 say(wording.confident_reading(curve))
+say(wording.published_missing(study.dataset.photos))
 
 # %% [markdown]
 # ## By clean confidence

@@ -22,7 +22,7 @@
 profile = "demo"
 
 # %% tags=["hide-input"]
-from fgsm_lib import figures_objectives, objectives, published
+from fgsm_lib import figures_objectives, objectives, published, wording
 from fgsm_lib.display import say, show, show_table
 from fgsm_lib.profiles import VARIANTS
 from fgsm_lib.study import open_study
@@ -72,9 +72,10 @@ show(
 )
 
 # %% tags=["remove-input"]
-original = published.bin_curve(99).set_index("epsilon_255")["top1"]
-theirs = original[1] if published.covers_all(study.dataset.photos) else None
+beside = published.comparable(study.dataset.photos)
+theirs = published.bin_curve(99).set_index("epsilon_255")["top1"][1] if beside else None
 say(objectives.bin_sentence(by_objective, 1, theirs))
+say(wording.published_missing(study.dataset.photos))
 
 # %% [markdown]
 # ## Why

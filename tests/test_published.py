@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fgsm_lib import analysis, published
+from fgsm_lib import analysis, published, wording
 from fgsm_lib.datasets import Photo
 
 
@@ -119,3 +119,17 @@ def test_only_the_original_s_thousand_photographs_are_all_covered():
     assert published.covers_all(photos())
     assert not published.covers_all(photos(999))
     assert not published.covers_all([photo(i, f"other{i}") for i in range(1000)])
+
+
+def test_a_missing_file_is_named_and_nothing_is_compared(tmp_path, monkeypatch):
+    assert published.missing() == []
+    assert published.comparable(photos())
+    assert wording.published_missing(photos()) == ""
+    for file in published._FOLDER.glob("*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "fgsm_confidence_bin_85.csv").unlink()
+    monkeypatch.setattr(published, "_FOLDER", tmp_path)
+    assert published.missing() == ["fgsm_confidence_bin_85.csv"]
+    assert not published.comparable(photos())
+    assert "(fgsm_confidence_bin_85.csv)" in wording.published_missing(photos())
+    assert wording.published_missing(photos(999)) == ""  # other images: nothing to compare anyway

@@ -38,9 +38,22 @@ def covers_all(photos: Sequence[Photo]) -> bool:
     return len(photos) == 1000 and all(covers(photos[sample]) for sample in SAMPLES)
 
 
+def missing() -> list[str]:
+    """Names of the published files that are not there."""
+    names = [_bin_file(percent) for percent in BINS]
+    names += ["fgsm_all_samples.csv", "fgsm_samples_766_132.csv", "fgsm_sample_528_digitised.csv"]
+    names += ["clean_predictions.csv"]
+    return [name for name in names if not (_FOLDER / name).is_file()]
+
+
+def comparable(photos: Sequence[Photo]) -> bool:
+    """Whether a run on these photographs can be laid beside the published numbers."""
+    return covers_all(photos) and not missing()
+
+
 def bin_curve(percent: int) -> pd.DataFrame:
     """epsilon_255, top1, top5, confidence of one confidence bin (a key of ``BINS``)."""
-    return _curve(f"fgsm_confidence_bin_{percent}.csv")
+    return _curve(_bin_file(percent))
 
 
 def all_samples_curve() -> pd.DataFrame:
@@ -67,6 +80,10 @@ def clean_predictions() -> pd.DataFrame:
             "confidence": table["Confidence 1"],
         }
     ).rename_axis("sample")
+
+
+def _bin_file(percent: int) -> str:
+    return f"fgsm_confidence_bin_{percent}.csv"
 
 
 def _curve(name: str) -> pd.DataFrame:
