@@ -5,7 +5,8 @@ Read the modules in this order; each imports only from those above it:
 ``datasets``     labeled photographs, as the folder-and-CSV layout of the NIPS 2017 set
 ``classifiers``  a torchvision network that takes pixels in [0, 1] and returns logits
 ``attacks``      the input gradient and FGSM
-``sweep``        one gradient per image, one forward pass per epsilon, into a table
+``sweep``        one gradient per image, one forward pass per epsilon, into the rows of a table
+``shards``       the table in a file, in pieces of which none is lost or computed twice
 ``analysis``     what is computed from that table
 ``figures``      what is drawn from it
 

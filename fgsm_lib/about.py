@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from fgsm_lib.shards import read_provenance
 from fgsm_lib.study import Study
-from fgsm_lib.sweep import read_provenance
 
 PACKAGES = (
     "torch",

@@ -7,6 +7,7 @@ cache and can be several times faster than large ones; a GPU wants large ones.
 """
 
 import json
+import math
 import platform
 import statistics
 import threading
@@ -37,23 +38,33 @@ class Setting:
 
 def calibrated(classifier: Classifier, path: Path) -> Setting:
     """The fastest setting: read from ``path`` if it was measured here before, else measured."""
-    key = {
+    try:
+        known = json.loads(path.read_text())
+        setting = Setting(**known["setting"])
+        sizes = range(1, max(BATCHES[classifier.device.type]) + 1)
+        if known["of"] == _key(classifier) and setting.batch in sizes:
+            return setting
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # nothing remembered, or nothing readable: measure
+    return remember(classifier, calibrate(classifier), path)
+
+
+def remember(classifier: Classifier, setting: Setting, path: Path) -> Setting:
+    """Keep a setting in ``path`` for the next time."""
+    content = {"of": _key(classifier), "setting": asdict(setting)}
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    return setting
+
+
+def _key(classifier: Classifier) -> dict[str, object]:
+    """What a setting was measured for."""
+    return {
         "machine": platform.node(),
         "workers": worker_count(classifier),
         "weights": classifier.sha256,
         "crop": classifier.crop,
     }
-    try:
-        known = json.loads(path.read_text())
-        setting = Setting(**known["setting"])
-        if known["of"] == key and setting.batch in BATCHES[classifier.device.type]:
-            return setting
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing remembered, or nothing readable: measure
-    setting = calibrate(classifier)
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps({"of": key, "setting": asdict(setting)}, indent=2) + "\n")
-    return setting
 
 
 def worker_count(classifier: Classifier) -> int:
@@ -62,13 +73,27 @@ def worker_count(classifier: Classifier) -> int:
 
 
 def calibrate(classifier: Classifier) -> Setting:
-    """Time forward passes at each batch size, all workers busy; takes a few seconds."""
+    """Time forward passes at each batch size, all workers busy; takes a few seconds.
+
+    Sizes that do not fit into memory are left out; where none fits, the size is 1.
+    """
     workers = worker_count(classifier)
-    settings = [
-        Setting(workers, batch, _milliseconds(classifier, workers, batch))
-        for batch in BATCHES[classifier.device.type]
-    ]
-    return min(settings, key=lambda setting: setting.milliseconds)
+    settings = []
+    for batch in BATCHES[classifier.device.type]:
+        try:
+            settings.append(Setting(workers, batch, _milliseconds(classifier, workers, batch)))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            break  # larger ones will not fit either
+    return min(settings, key=lambda one: one.milliseconds, default=Setting(workers, 1, math.nan))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU or (where torch says so only in words) the machine has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _milliseconds(classifier: Classifier, workers: int, batch: int) -> float:

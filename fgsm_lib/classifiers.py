@@ -33,7 +33,8 @@ class Classifier(torch.nn.Module):
 
     Shape:
         - pixels: float32 (N, 3, H, W), values in [0, 1]
-        - returns: logits, float32 (N, number of classes)
+        - returns: logits, float32 (N, number of classes); InputError where the network returns
+          anything else
 
     ``to_pixels`` turns a PIL image into the (3, H, W) tensor in [0, 1] that belongs in such a
     batch: resize the shorter side to ``resize``, crop the center to ``crop``.
@@ -77,7 +78,15 @@ class Classifier(torch.nn.Module):
         self.to(memory_format=torch.channels_last)  # half the time of the default layout on a CPU
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.network((pixels - self.mean).div_(self.std))  # in place: one copy less
+        logits = self.network((pixels - self.mean).div_(self.std))  # in place: one copy less
+        expected = (len(pixels), len(self.class_names))
+        if not torch.is_tensor(logits) or logits.shape != expected:
+            found = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
+            raise InputError(
+                f"the classifier {self.name} returned {found} for {len(pixels)} images; expected "
+                f"logits of shape {expected}, one for each class name."
+            )
+        return logits
 
     def to_pixels(self, image: Image.Image) -> torch.Tensor:
         """PIL image in RGB, any size -> float32 (3, crop, crop) in [0, 1]."""

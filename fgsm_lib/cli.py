@@ -105,7 +105,8 @@ def case(sample, profile, data, weights, arch) -> None:
 
 @main.command()
 @profile_options
-def sweep(profile, data, weights, arch) -> None:
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster: tcp://host:8786.")
+def sweep(profile, data, weights, arch, scheduler) -> None:
     """Attack every image at every epsilon, into _build/<profile>/sweep.parquet.
 
     Beside it: the control with random signs, and each image's minimal adversarial epsilon.
@@ -116,6 +117,7 @@ def sweep(profile, data, weights, arch) -> None:
     from fgsm_lib.study import open_study  # torch takes seconds to import: only where needed
 
     study = open_study(profile)
+    study.scheduler = scheduler
     tables = {"sweep": len(study.table), "control": len(study.control)}
     tables["minimal"] = len(study.minimal)
     for objective, clip in study.profile.other_variants:

@@ -23,8 +23,9 @@ from fgsm_lib import analysis, perception
 from fgsm_lib.attacks import bim, fgsm, perturb, pgd, random_signs, random_start
 from fgsm_lib.calibrate import in_workers, worker_count
 from fgsm_lib.files import replacing
+from fgsm_lib.shards import read_table
 from fgsm_lib.study import Study, single
-from fgsm_lib.sweep import provenance, read_table
+from fgsm_lib.sweep import provenance
 
 STEPS = 5
 EPSILON_255 = (1.0, 4.0)

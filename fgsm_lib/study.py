@@ -20,17 +20,22 @@ from fgsm_lib.profiles import (
     load_profile,
     variant_name,
 )
-from fgsm_lib.sweep import SweepSettings, provenance, read_provenance, read_table, write_sweep
+from fgsm_lib.shards import read_provenance, read_table, write_sweep
+from fgsm_lib.sweep import SweepSettings, provenance
 
 
 @dataclass
 class Study:
-    """Images, classifier and results of one profile; tables are computed where they are missing."""
+    """Images, classifier and results of one profile; tables are computed where they are missing.
+
+    ``scheduler`` is the address of a Dask scheduler that sweeps run on, see ``cluster``.
+    """
 
     profile: Profile
     dataset: PhotoDataset
     classifier: Classifier
     folder: Path
+    scheduler: str | None = None
 
     @property
     def sweep_settings(self) -> SweepSettings:
@@ -98,7 +103,7 @@ class Study:
         table = read_table(path, expected)
         if table is None or read_provenance(path).get("fingerprint") != expected:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_sweep(dataset, self.classifier, settings, path)
+            write_sweep(dataset, self.classifier, settings, path, self.scheduler)
             table = pd.read_parquet(path)
         return table
 

@@ -3,40 +3,26 @@
 x̃(ε) = clip(x + ε · sign g), and g does not depend on ε. So a sweep over E values costs one
 backward pass and E forward passes per image, and the pass at ε = 0 is the gradient's own.
 
-The work is cut into shards of a few images, each written to a file of its own as soon as it is
-done: a sweep that was interrupted goes on where it stopped and ends with the same table, byte for
-byte. A shard that is damaged is computed again.
+This module computes the rows; ``shards`` keeps them.
 """
 
 import ast
 import hashlib
-import importlib.metadata
 import json
 import math
-import platform
-import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from fgsm_lib import attacks, classifiers, datasets
-from fgsm_lib.calibrate import Setting, calibrated, in_workers
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.errors import InputError
-from fgsm_lib.files import replacing
-
-SHARD_IMAGES = 16
 
 SCHEMA = pa.schema(
     [
@@ -89,64 +75,6 @@ class SweepSettings:
             raise InputError(f"eight_bit is {self.eight_bit!r}; expected True or False.")
 
 
-def write_sweep(
-    dataset: PhotoDataset, classifier: Classifier, settings: SweepSettings, path: Path
-) -> None:
-    """Sweep the whole set and write the table to ``path``, with its provenance beside it.
-
-    Shards that an earlier, interrupted call left behind are taken over if they were computed
-    from the same data, weights, settings and code. The table appears only when it is complete.
-
-    Raises InputError where another sweep is writing the same table.
-    """
-    lock = FileLock(path.with_name(f"{path.name}.lock"))  # the system frees it if we are killed
-    try:
-        with lock.acquire(timeout=0):
-            _write_sweep(dataset, classifier, settings, path)
-    except Timeout:
-        raise InputError(
-            f"{path}: another sweep is running and writes this table; expected to be alone. "
-            "Wait until it is done."
-        ) from None
-
-
-def _write_sweep(
-    dataset: PhotoDataset, classifier: Classifier, settings: SweepSettings, path: Path
-) -> None:
-    origin = provenance(dataset, classifier, settings)
-    setting = calibrated(classifier, path.with_name("calibration.json"))
-    print(
-        f"{classifier.name} on {classifier.device}: {setting.workers} workers, batches of "
-        f"{setting.batch} ({setting.milliseconds:.1f} ms per image and forward pass)",
-        flush=True,
-    )
-    # The last bits of a float depend on the batch size: shards of another one do not mix in.
-    shards = path.parent / "shards" / f"{origin['fingerprint'][:16]}-{setting.batch}"
-    shards.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(dataset), SHARD_IMAGES)
-    files = [shards / f"{start:07d}.parquet" for start in starts]
-
-    def finish(start: int, file: Path) -> int:
-        samples = range(start, min(start + SHARD_IMAGES, len(dataset)))
-        if not _is_whole(file, samples, settings):
-            table = sweep_samples(dataset, classifier, settings, samples, setting.batch)
-            _write_table(table, file)
-        return len(samples)
-
-    began = time.perf_counter()
-    with tqdm(total=len(dataset), desc=f"{settings.direction} signs", unit="image") as progress:
-        for done in in_workers(setting.workers, finish, zip(starts, files, strict=True)):
-            progress.update(done)
-    # The table is the sign that all is there, so its provenance is written first.
-    # The folder of a table is named after its profile.
-    described = {"profile": path.parent.name, **origin}
-    described |= _circumstances(setting, time.perf_counter() - began)
-    with replacing(path.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(described, indent=2) + "\n")
-    _write_tables(files, path, origin)
-    shutil.rmtree(shards)
-
-
 def sweep_samples(
     dataset: PhotoDataset,
     classifier: Classifier,
@@ -154,7 +82,16 @@ def sweep_samples(
     samples: Sequence[int],
     batch: int = 4,
 ) -> pa.Table:
-    """The rows of some samples: one per sample and epsilon, in the columns of ``SCHEMA``."""
+    """The rows of some samples: one per sample and epsilon, in the columns of ``SCHEMA``.
+
+    Raises InputError where the classifier is in training mode or returns something else than
+    finite logits, one per class name.
+    """
+    if any(module.training for module in classifier.modules()):
+        raise InputError(
+            f"the classifier {classifier.name} is in training mode; expected evaluation mode "
+            "(call its eval())."
+        )
     batches = []
     for start in range(0, len(samples), batch):
         chosen = samples[start : start + batch]
@@ -269,77 +206,4 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
-# Those that a number could depend on: Pillow decodes and resizes.
-_PACKAGES = ("torch", "torchvision", "pillow", "numpy", "pyarrow")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
-
-
-def _circumstances(setting: Setting, seconds: float) -> dict[str, object]:
-    """What a sweep's numbers should not depend on, for the record."""
-    return {
-        "calibration": asdict(setting),
-        "seconds": round(seconds, 1),
-        "device": str(
-            torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-        ),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
-    }
-
-
-def _write_table(table: pa.Table, path: Path) -> None:
-    with replacing(path) as unfinished:
-        pq.write_table(table, unfinished, write_page_checksum=True)
-
-
-def _is_whole(file: Path, samples: Sequence[int], settings: SweepSettings) -> bool:
-    """Whether a shard holds every row of its samples, each byte as it was written."""
-    try:
-        table = pq.read_table(file, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
-        return False  # missing, cut off or damaged
-    expected = np.repeat(samples, len(settings.epsilon_255)).tolist()
-    return table.schema.equals(SCHEMA) and table["sample"].to_pylist() == expected
-
-
-def _write_tables(files: Sequence[Path], path: Path, origin: dict[str, object]) -> None:
-    """Concatenate shards, one in memory at a time; the fingerprint travels inside the file."""
-    schema = SCHEMA.with_metadata({"fingerprint": origin["fingerprint"]})
-    with (
-        replacing(path) as unfinished,
-        pq.ParquetWriter(unfinished, schema, write_page_checksum=True) as writer,
-    ):
-        for file in files:
-            writer.write_table(pq.read_table(file).cast(schema))
-
-
-def read_table(path: Path, fingerprint: str) -> pd.DataFrame | None:
-    """The finished table with this fingerprint; None where it is missing or damaged."""
-    if read_fingerprint(path) != fingerprint:
-        return None
-    try:
-        return pd.read_parquet(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
-        return None
-
-
-def read_provenance(path: Path) -> dict:
-    """What is said about a finished table in the file beside it; empty if that is damaged."""
-    try:
-        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def read_fingerprint(path: Path) -> str | None:
-    """The fingerprint of a finished sweep table; None where there is none."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):  # damaged bytes provoke either
-        return None
-    fingerprint = metadata.get(b"fingerprint")
-    # A damaged one equals no fingerprint, so the table is computed again.
-    return fingerprint.decode(errors="replace") if fingerprint else None

@@ -215,11 +215,14 @@ def test_everything_that_is_measured_can_be_reported(study, monkeypatch, tmp_pat
     monkeypatch.setenv("FGSM_BUILD", str(tmp_path))
     monkeypatch.setitem(passes.BATCHES, "cpu", (1, 4))
     monkeypatch.setattr(torch, "compile", lambda module, **options: module)  # takes half a minute
+    torch.set_num_threads(2)
     entry = record.measure(study, images=4, rounds=1)
     record.keep("nips2017", json.loads(json.dumps(entry)))
     kept, _ = record.read()
     entry = kept["nips2017"]
     assert report.agreement(entry).startswith("All")
+    ours = report.side(entry, "this library")["layout"]
+    assert ours["workers"] * ours["threads"] == entry["cores"] == 2
     assert len(report.speed_table(entry)) == 3 + 2 * len(contenders.installed())
     assert all(np.isfinite(goal.ratio) for goal in report.goals(entry))
     assert report.circumstances(entry) and report.layouts(entry) and report.decoding(entry)

@@ -29,7 +29,7 @@ from fgsm_lib.classifiers import load_classifier, read_state_dict
 from fgsm_lib.datasets import read_class_names, read_photos, read_rgb
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import load_profile
-from fgsm_lib.sweep import read_fingerprint
+from fgsm_lib.shards import read_fingerprint
 
 GIGABYTES = 2
 SECONDS = 600

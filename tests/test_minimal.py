@@ -9,13 +9,14 @@ import pyarrow as pa
 import pytest
 import torch
 
-from fgsm_lib import attacks, minimal, sweep
+from fgsm_lib import attacks, minimal, shards
 from fgsm_lib.calibrate import Setting
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.minimal import RESOLUTION_255, brackets, minimal_epsilons, write_minimal
 from fgsm_lib.profiles import load_profile
+from fgsm_lib.shards import read_fingerprint
 from fgsm_lib.study import Study
-from fgsm_lib.sweep import SweepSettings, read_fingerprint, sweep_samples
+from fgsm_lib.sweep import SweepSettings, sweep_samples
 
 GRID = (0.0, 0.5, 1.0, 4.0, 20.0)
 SETTINGS = SweepSettings(GRID)
@@ -24,7 +25,7 @@ WIDE = SweepSettings((0.0, 1.0, 20.0, 60.0, 128.0))  # where a random network er
 
 @pytest.fixture(autouse=True)
 def _a_fixed_setting(monkeypatch):
-    for module in (minimal, sweep):
+    for module in (minimal, shards):
         monkeypatch.setattr(module, "calibrated", lambda classifier, path: Setting(1, 4, 0.0))
 
 

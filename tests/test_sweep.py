@@ -1,34 +1,21 @@
-"""The sweep against a naive loop, and what becomes of it when something goes wrong."""
+"""The rows of a sweep against a naive loop, and what they are computed from."""
 
-import json
 import math
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
 
 from fgsm_lib import attacks, sweep
-from fgsm_lib.calibrate import Setting
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.errors import InputError
-from fgsm_lib.sweep import SweepSettings, provenance, read_fingerprint, sweep_samples, write_sweep
+from fgsm_lib.sweep import SweepSettings, provenance, sweep_samples
 
 GRID = (0.0, 0.5, 1.0, 4.0, 20.0)
 ALL = range(12)
-
-
-@pytest.fixture(autouse=True)
-def _small_shards_and_a_fixed_setting(monkeypatch):
-    """Three shards of four images, in batches of two, wherever the tests run."""
-    monkeypatch.setattr(sweep, "SHARD_IMAGES", 4)
-    monkeypatch.setattr(sweep, "calibrated", lambda classifier, path: Setting(1, 2, 0.0))
 
 
 @pytest.fixture
@@ -213,238 +200,54 @@ def test_logits_that_are_no_numbers_name_the_samples(tiny_set, classifier, poiso
         sweep_samples(tiny_set, classifier, SweepSettings(GRID), ALL, batch=4)
 
 
-# --- interruptions -----------------------------------------------------------------------------
+def test_a_classifier_in_training_mode_is_refused(tiny_set, classifier):
+    """With random signs, too, where no gradient is taken that would notice."""
+    classifier.network[1].train()
+    for direction in ("gradient", "random"):
+        with pytest.raises(InputError, match=r"tiny is in training mode; .* eval\(\)"):
+            sweep_samples(tiny_set, classifier, SweepSettings(GRID, direction=direction), ALL)
 
 
-class CountedCalls:
-    """Counts a classifier's forward passes, and interrupts it at one of them."""
-
-    def __init__(self, classifier, interrupt_at=None):
-        self.count, self.interrupt_at = 0, interrupt_at
-        classifier.register_forward_pre_hook(self)
-
-    def __call__(self, *args):
-        self.count += 1
-        if self.count == self.interrupt_at:
-            raise KeyboardInterrupt
-
-
-# A batch costs one pass with a gradient and one for each epsilon above zero; a shard, two batches.
-SHARD_CALLS = 2 * len(GRID)
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        ([torch.nn.Flatten(), torch.nn.Linear(768, 7)], r"\(4, 7\)"),
+        ([torch.nn.AdaptiveAvgPool2d(1), torch.nn.Conv2d(3, 10, 1)], r"\(4, 10, 1, 1\)"),
+        ([torch.nn.Flatten(0), torch.nn.Linear(4 * 768, 10)], r"\(10,\)"),
+    ],
+)
+def test_logits_of_another_shape_are_named(tiny_set, tiny, layers, found):
+    classifier = tiny(network=torch.nn.Sequential(*layers))
+    with pytest.raises(InputError, match=rf"tiny returned {found} .* expected .* \(4, 10\)"):
+        sweep_samples(tiny_set, classifier, SweepSettings(GRID), ALL)
 
 
-def interrupted(tiny_set, tiny, settings, path):
-    """Press Ctrl-C in the second of three shards."""
-    classifier = tiny()
-    CountedCalls(classifier, interrupt_at=SHARD_CALLS + 3)
-    with pytest.raises(KeyboardInterrupt):
-        write_sweep(tiny_set, classifier, settings, path)
+def test_what_is_no_tensor_is_named(tiny_set, tiny):
+    class Two(torch.nn.Module):
+        def forward(self, images):
+            return images.mean(), images.mean()
+
+    with pytest.raises(InputError, match="tiny returned tuple for 4 images"):
+        sweep_samples(tiny_set, tiny(network=Two()), SweepSettings(GRID), ALL)
 
 
-def test_an_interrupted_sweep_goes_on_and_ends_with_the_same_file(tiny_set, tiny, tmp_path):
-    settings = SweepSettings(GRID)
-    whole, parts = tmp_path / "whole" / "sweep.parquet", tmp_path / "parts" / "sweep.parquet"
-    for path in (whole, parts):
-        path.parent.mkdir()
-    write_sweep(tiny_set, tiny(), settings, whole)
-    interrupted(tiny_set, tiny, settings, parts)
-    classifier = tiny()
-    calls = CountedCalls(classifier)
-    write_sweep(tiny_set, classifier, settings, parts)
-    assert calls.count == 2 * SHARD_CALLS  # the first shard was finished, the second was not
-    assert parts.read_bytes() == whole.read_bytes()
+def test_a_network_that_overwrites_its_input_changes_nothing(tiny_set, tiny):
+    class Overwriting(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
 
+        def forward(self, images):
+            logits = self.network(images.clone())
+            with torch.no_grad():
+                images.zero_()
+            return logits
 
-def test_an_interrupted_sweep_shows_no_table(tiny_set, tiny, tmp_path):
-    path = tmp_path / "sweep.parquet"
-    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
-    assert not path.exists()
-    assert not path.with_suffix(".json").exists()
-    assert read_fingerprint(path) is None
-
-
-def test_an_interrupted_sweep_leaves_an_earlier_table_alone(tiny_set, tiny, tmp_path):
-    path = tmp_path / "sweep.parquet"
-    write_sweep(tiny_set, tiny(), SweepSettings((0.0, 1.0)), path)
-    before = path.read_bytes(), path.with_suffix(".json").read_bytes()
-    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
-    assert (path.read_bytes(), path.with_suffix(".json").read_bytes()) == before
-
-
-def test_what_a_killed_process_was_writing_does_not_matter(tiny_set, tiny, tmp_path):
-    path = tmp_path / "sweep.parquet"
-    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
-    (finished_shard,) = tmp_path.rglob("*.parquet")
-    finished_shard.with_name(".0000004.parquet.12345").write_bytes(b"PAR1 half")
-    write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)
-    assert len(pd.read_parquet(path)) == 12 * len(GRID)
-
-
-def test_shards_of_other_settings_are_not_taken_over(tiny_set, tiny, tmp_path):
-    path, other = tmp_path / "sweep.parquet", SweepSettings(GRID, "true_logit")
-    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
-    write_sweep(tiny_set, tiny(), other, path)
-    assert_same_numbers(pd.read_parquet(path), frame(tiny_set, tiny(), other))
-
-
-def test_a_full_disk_leaves_no_half_table_and_loses_no_work(tiny_set, tiny, tmp_path, monkeypatch):
-    class FullDisk(pq.ParquetWriter):
-        def write_table(self, *args, **kwargs):
-            super().write_table(*args, **kwargs)
-            raise OSError("no space left on device")
-
-    path, classifier = tmp_path / "sweep.parquet", tiny()
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
-        patch.setattr(pq, "ParquetWriter", FullDisk)
-        write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
-    assert not path.exists()
-    calls = CountedCalls(classifier)
-    write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
-    assert calls.count == 0
-    assert len(pd.read_parquet(path)) == 12 * len(GRID)
-
-
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
-def test_a_damaged_shard_is_computed_again(tiny_set, tiny, tmp_path, damage):
-    settings = SweepSettings(GRID)
-    whole, path = tmp_path / "whole" / "sweep.parquet", tmp_path / "parts" / "sweep.parquet"
-    for folder in (whole.parent, path.parent):
-        folder.mkdir()
-    write_sweep(tiny_set, tiny(), settings, whole)
-    interrupted(tiny_set, tiny, settings, path)
-    (shard,) = path.parent.rglob("0000000.parquet")
-    good = shard.read_bytes()
-    middle = good.index(b"PAR1") + 60  # in the data of the first column
-    flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
-    shard.write_bytes({"cut": good[:-9], "flip": flipped, "empty": b"", "other": b""}[damage])
-    if damage == "other":  # a sound table, but of other samples
-        pq.write_table(sweep_samples(tiny_set, tiny(), settings, range(4, 8)), shard)
-    calls = CountedCalls(classifier := tiny())
-    write_sweep(tiny_set, classifier, settings, path)
-    assert calls.count == 3 * SHARD_CALLS
-    assert path.read_bytes() == whole.read_bytes()
-
-
-def test_shards_of_another_batch_size_are_not_mixed_in(tiny_set, tiny, tmp_path, monkeypatch):
-    path = tmp_path / "sweep.parquet"
-    interrupted(tiny_set, tiny, SweepSettings(GRID), path)
-    monkeypatch.setattr(sweep, "calibrated", lambda classifier, path: Setting(1, 4, 0.0))
-    calls = CountedCalls(classifier := tiny())
-    write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
-    assert calls.count == 3 * len(GRID)  # a batch of four is a whole shard
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from conftest import Classifier, PhotoDataset, seeded_network
-from fgsm_lib import sweep
-from fgsm_lib.calibrate import Setting
-from fgsm_lib.sweep import SweepSettings, write_sweep
-
-data, path, slow = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-sweep.SHARD_IMAGES = 4
-sweep.calibrated = lambda classifier, path: Setting(1, 2, 0.0)
-names = [f"class {i}" for i in range(10)]
-tiny = Classifier(seeded_network(), names, name="tiny", sha256="seed 0", resize=16, crop=16)
-import time
-tiny.register_forward_pre_hook(lambda *args: time.sleep(slow))
-print("ready", flush=True)
-write_sweep(PhotoDataset(data, tiny.to_pixels), tiny, SweepSettings(%r), path)
-"""
-
-
-def start_sweep(tiny_set, path: Path, slow: float) -> subprocess.Popen:
-    """A sweep in a process of its own that sleeps before each forward pass."""
-    arguments = [str(tiny_set.folder), str(path), str(slow)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED % (GRID,), *arguments],
-        cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def wait_until(happened) -> None:
-    deadline = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@pytest.mark.slow
-def test_a_killed_sweep_goes_on_and_ends_with_the_same_file(tiny_set, tiny, tmp_path):
-    """kill -9 before the first shard is there, after it, and after the second; then to the end."""
-    whole, path = tmp_path / "whole" / "sweep.parquet", tmp_path / "parts" / "sweep.parquet"
-    for folder in (whole.parent, path.parent):
-        folder.mkdir()
-    write_sweep(tiny_set, tiny(), SweepSettings(GRID), whole)
-    for done in range(3):
-        process = start_sweep(tiny_set, path, slow=0.05)  # half a second for a shard
-        wait_until(lambda done=done: len(list(path.parent.glob("shards/*/0*.parquet"))) == done)
-        time.sleep(0.1)
-        process.kill()
-        process.wait()
-        assert not path.exists()
-    calls = CountedCalls(classifier := tiny())
-    write_sweep(tiny_set, classifier, SweepSettings(GRID), path)
-    assert calls.count == SHARD_CALLS
-    assert path.read_bytes() == whole.read_bytes()
-
-
-@pytest.mark.slow
-def test_a_second_sweep_says_that_the_first_is_running(tiny_set, tiny, tmp_path):
-    path = tmp_path / "sweep.parquet"
-    process = start_sweep(tiny_set, path, slow=0.5)
-    try:
-        wait_until(lambda: list(tmp_path.glob("shards/*")))
-        with pytest.raises(InputError, match=r"sweep\.parquet: another sweep is running"):
-            write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)
-    finally:
-        process.kill()
-        process.wait()
-    write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)  # the dead hold no lock
-    assert len(pd.read_parquet(path)) == 12 * len(GRID)
-
-
-# --- the finished table ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def finished(tiny_set, tiny, tmp_path):
-    path = tmp_path / "sweep.parquet"
-    write_sweep(tiny_set, tiny(), SweepSettings(GRID), path)
-    return path
-
-
-def test_the_file_holds_the_table_and_nothing_else_remains(finished, tiny_set, tiny):
-    table = pd.read_parquet(finished)
-    assert_same_numbers(table, frame(tiny_set, tiny(), SweepSettings(GRID), batch=2))
-    assert not list(finished.parent.rglob("shards/*/*"))
-    assert not list(finished.parent.glob(".*"))
-
-
-def test_the_file_keeps_the_schema_with_its_explanations(finished):
-    schema = pq.read_schema(finished)
-    assert schema.equals(sweep.SCHEMA)
-    assert schema.field("epsilon_255").metadata[b"is"] == b"epsilon in units of 1/255"
-
-
-def test_the_provenance_says_where_the_numbers_come_from(finished, tiny_set, tiny):
-    found = json.loads(finished.with_suffix(".json").read_text())
-    expected = provenance(tiny_set, tiny(), SweepSettings(GRID))
-    assert read_fingerprint(finished) == found["fingerprint"] == expected["fingerprint"]
-    assert found["settings"]["epsilon_255"] == list(GRID)
-    assert found["data_sha256"] == tiny_set.sha256()
-    assert found["versions"]["torch"] == torch.__version__
-
-
-def test_a_file_that_is_no_table_has_no_fingerprint(tmp_path):
-    (tmp_path / "bad.parquet").write_bytes(b"PAR1 but then nothing")
-    assert read_fingerprint(tmp_path / "bad.parquet") is None
-    assert read_fingerprint(tmp_path / "none.parquet") is None
+    plain = tiny()
+    overwriting = tiny(network=Overwriting(plain.network))
+    for settings in (SweepSettings(GRID), SweepSettings(GRID, direction="random")):
+        expected = frame(tiny_set, plain, settings)
+        assert_same_numbers(frame(tiny_set, overwriting, settings), expected)
 
 
 # --- the fingerprint ---------------------------------------------------------------------------

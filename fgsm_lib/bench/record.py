@@ -15,6 +15,7 @@ import torch
 
 from fgsm_lib.bench import extras, scale, speed
 from fgsm_lib.errors import InputError
+from fgsm_lib.files import replacing
 from fgsm_lib.profiles import DEMO, build_folder
 from fgsm_lib.study import Study
 
@@ -74,9 +75,8 @@ def keep(profile: str, entry: dict[str, object]) -> Path:
     record = _read(path) if path.exists() else {}
     record[profile] = entry
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
 
 

@@ -85,7 +85,7 @@ def circumstances(entry: dict) -> str:
     return (
         f"**{entry['classifier']}, {entry['title']}.** The first {entry['images']} images of the "
         f"set, {entry['crop']}² pixels, at {len(entry['epsilon_255'])} ε; medians of rounds "
-        f"({entry['rounds']}, after one to warm up), all sides in turns. Measured on "
+        f"({entry['rounds']}), all sides in turns, warmed up. Measured on "
         f"{entry['date']}: {entry['hardware']}, cores: {entry['cores']}, load before the start: "
         f"{entry['load_before']}; {versions}."
     )

@@ -17,8 +17,9 @@ import numpy as np
 from fgsm_lib.calibrate import calibrated
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
+from fgsm_lib.shards import write_sweep
 from fgsm_lib.study import open_study
-from fgsm_lib.sweep import SweepSettings, write_sweep
+from fgsm_lib.sweep import SweepSettings
 
 CROP = 64
 IMAGES = (250, 1000, 5000, 20000)  # at two ε

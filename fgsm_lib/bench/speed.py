@@ -23,7 +23,7 @@ from fgsm_lib.sweep import SweepSettings, sweep_samples
 
 DOCUMENTED_BATCH = 50
 SEARCH_IMAGES = 16  # to find a library's fastest layout, at
-SEARCH_EPSILONS = (1 / 255, 4 / 255)
+SEARCH_EPSILONS = (1 / 255, 4 / 255)  # and to warm up
 
 # Takes some samples and epsilons; returns the predicted classes, int (epsilons, samples).
 Work = Callable[[range, Sequence[float]], np.ndarray]
@@ -133,8 +133,10 @@ def compare(study: Study, images: int, rounds: int) -> dict[str, object]:
     study.folder.mkdir(parents=True, exist_ok=True)
     bench, cores = Bench(study, images), worker_count(study.classifier)
     timed = passes.time_layouts(study.classifier, passes.all_layouts(study.classifier), rounds)
+    torch.set_num_threads(cores)  # each layout has set its own
     sides = _sides(bench, min(timed, key=lambda one: one.milliseconds).layout, cores)
-    turns = [_turn(bench, sides) for _ in tqdm(range(rounds + 1), "all sides in turns")]
+    _turn(bench, sides, SEARCH_EPSILONS)  # warms up
+    turns = [_turn(bench, sides, bench.epsilons) for _ in tqdm(range(rounds), "sides in turns")]
     torch.set_num_threads(cores)
     return {
         "images": bench.count,
@@ -143,9 +145,7 @@ def compare(study: Study, images: int, rounds: int) -> dict[str, object]:
         "cores": cores,
         "passes": [{**asdict(one.layout), "milliseconds": one.milliseconds} for one in timed],
         "sides": [
-            # The first turn warmed up.
-            _result(bench, side, [turn[i] for turn in turns[1:]])
-            for i, side in enumerate(sides)
+            _result(bench, side, [turn[i] for turn in turns]) for i, side in enumerate(sides)
         ],
     }
 
@@ -176,8 +176,10 @@ def _sides(bench: Bench, fastest: Layout, cores: int) -> list[Side]:
     ]
 
 
-def _turn(bench: Bench, sides: Sequence[Side]) -> list[tuple[float, np.ndarray]]:
-    return [side.once(bench.count, bench.epsilons) for side in sides]
+def _turn(
+    bench: Bench, sides: Sequence[Side], epsilons: Sequence[float]
+) -> list[tuple[float, np.ndarray]]:
+    return [side.once(bench.count, epsilons) for side in sides]
 
 
 def _result(bench: Bench, side: Side, runs: list[tuple[float, np.ndarray]]) -> dict[str, object]:

@@ -20,7 +20,8 @@ from fgsm_lib.demo.numbering import EPSILON_255, assign_roles, describe
 from fgsm_lib.demo.recipe import ARCHITECTURE
 from fgsm_lib.demo.roles import ROLES_FILE
 from fgsm_lib.errors import InputError
-from fgsm_lib.sweep import SweepSettings, write_sweep
+from fgsm_lib.shards import write_sweep
+from fgsm_lib.sweep import SweepSettings
 
 BINS = ((99, 100), (95, 99), (90, 95), (85, 90), (40, 60))
 PATTERNS = 5

@@ -38,6 +38,7 @@ SWEEP_MODULES = (
     "classifiers",
     "attacks",
     "sweep",
+    "shards",
     "calibrate",
     "minimal",
     "iterative",
