@@ -100,8 +100,9 @@ def _beside(files: list[bytes]) -> bytes:
 
 
 def say(text: str) -> None:
-    """Display a sentence (Markdown) whose numbers were computed."""
-    display(Markdown(text))
+    """Display a sentence (Markdown) whose numbers were computed; nothing for an empty one."""
+    if text:
+        display(Markdown(text))
 
 
 def show_source(function: Callable) -> None:

@@ -138,6 +138,7 @@ def _contents(axis: plt.Axes) -> str:
 def test_a_page_has_words_where_a_run_has_no_story(study, monkeypatch, name, run):
     study(*run)
     page = Page(name, monkeypatch)
+    assert all(page.texts)
     assert not [text for text in page.texts if re.search(r"\b(nan|inf)\b", text)]
     for panels in page.figures:
         assert "data" in panels

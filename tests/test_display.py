@@ -235,6 +235,10 @@ def test_a_table_s_html_is_escaped(outputs):
     assert "&lt;script&gt;b" in data["text/html"]
 
 
+def test_an_empty_sentence_shows_nothing(outputs):
+    assert outputs(display.say, "") == []
+
+
 def test_say_shows_markdown(outputs):
     (data,) = outputs(display.say, "It is **0.5**.")
     assert data["text/markdown"] == "It is **0.5**."
