@@ -1,12 +1,15 @@
-"""Your own model and images: any torch network, and a folder with one subfolder per class."""
+"""Your own model and images: any torch network, and a folder or a CSV file of images."""
 
+import csv
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import torch
 
+from fgsm_lib._torchvision import transforms
 from fgsm_lib.classifiers import Classifier, fold_batch_norm
 from fgsm_lib.datasets import Photo, PhotoDataset
 from fgsm_lib.errors import InputError
@@ -16,39 +19,34 @@ from fgsm_lib.study import Study
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
-class ImageFolder(PhotoDataset):
-    """Images in one subfolder per class: ``folder/<class>/<any name>.png`` (or .jpg, ...).
+class OwnImages(PhotoDataset):
+    """Images in one subfolder per class, or listed in a CSV file.
 
-    A subfolder is named as one of ``class_names``, or with the number of a class, from 0. Samples
-    are numbered from 0 in the order of the sorted paths.
+    A folder holds ``<class>/<any name>.png`` (or .jpg, ...); samples are numbered from 0 in the
+    order of the sorted paths. A CSV file has the columns ``path``, seen from its own folder, and
+    ``label``; samples are numbered in the order of its rows. A class is one of ``class_names`` or
+    its number, from 0.
 
-    Raises InputError where a subfolder names no class or more than one, or there is no image.
+    Raises InputError where a class is none of these or more than one, or there is no image.
     """
 
-    def __init__(self, folder: Path, class_names: list[str], to_pixels):
-        self.folder = Path(folder)
+    def __init__(self, images: Path, class_names: list[str], to_pixels):
+        self.folder = Path(images)
         self.to_pixels = to_pixels
         self.class_names = list(class_names)
-        paths = sorted(path for path in self.folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise InputError(
-                f"{self.folder}: no images; expected one subfolder per class with files that end "
-                f"in {', '.join(sorted(SUFFIXES))}."
-            )
-        labels = {path.parent: self._label(path.parent) for path in paths}
-        self.photos = [
-            Photo(sample, path.stem, path, labels[path.parent], class_names[labels[path.parent]])
-            for sample, path in enumerate(paths)
-        ]
+        listed = _in_table if self.folder.is_file() else _in_folder
+        self.photos = []
+        for sample, (path, named, where) in enumerate(listed(self.folder)):
+            label = self._label(named, where)
+            self.photos.append(Photo(sample, path.stem, path, label, self.class_names[label]))
 
-    def _label(self, subfolder: Path) -> int:
-        name = subfolder.name
+    def _label(self, name: str, where: str) -> int:
         labels = [label for label, known in enumerate(self.class_names) if known == name]
         if name.isdecimal() and int(name) < len(self.class_names):
             labels = labels or [int(name)]
         if len(labels) != 1:
             raise InputError(
-                f"{subfolder}: {name!r} is the name of {len(labels) or 'no'} classes; expected "
+                f"{where}: {name!r} is the name of {len(labels) or 'no'} classes; expected "
                 f"one of the class names or a number from 0 to {len(self.class_names) - 1}."
             )
         return labels[0]
@@ -63,6 +61,35 @@ class ImageFolder(PhotoDataset):
         return digest.hexdigest()
 
 
+def _in_folder(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    """Path and class of each image, and where the class is said."""
+    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(
+            f"{folder}: no images; expected one subfolder per class with files that end in "
+            f"{', '.join(sorted(SUFFIXES))}, or a CSV file with the columns path and label."
+        )
+    for path in paths:
+        yield path, path.parent.name, str(path.parent)
+
+
+def _in_table(table: Path) -> Iterator[tuple[Path, str, str]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: not a CSV file in UTF-8 ({error}).") from None
+    if not rows:
+        raise InputError(f"{table}: no rows; expected a header and at least one image.")
+    for number, row in enumerate(rows, start=1):
+        if not row.get("path") or not row.get("label"):
+            raise InputError(f"{table}: row {number} has no path or no label; expected both.")
+        path, where = table.parent / row["path"], f"{table}, row {number}"
+        if not path.is_file():
+            raise InputError(f"{where}: there is no image {path}; expected a file.")
+        yield path, row["label"], where
+
+
 def own_study(
     network: torch.nn.Module,
     images: Path,
@@ -74,21 +101,24 @@ def own_study(
 
     Args:
         network: takes normalized images, float32 (N, 3, H, W); returns logits (N, classes).
-        images: a folder with one subfolder per class, see ``ImageFolder``.
+        images: a folder with one subfolder per class, or a CSV file, see ``OwnImages``.
         class_names: one name per class, in the order of the logits.
         results: the folder for the tables. A table is computed again for another network (its
             weights or its layers), other images or other settings.
         preprocessing: ``resize``, ``crop``, ``mean``, ``std`` and ``interpolation`` of
-            ``Classifier``; those left out are ImageNet's.
+            ``Classifier``; those left out are those of a timm network's own configuration, and
+            ImageNet's for any other network.
     """
+    if hasattr(network, "pretrained_cfg"):
+        preprocessing = timm_preprocessing(network) | preprocessing
     classifier = Classifier(
         fold_batch_norm(network),
         list(class_names),
         name=type(network).__name__,
         sha256=network_sha256(network),
         **preprocessing,
-    )
-    dataset = ImageFolder(images, class_names, classifier.to_pixels)
+    ).to("cuda" if torch.cuda.is_available() else "cpu")
+    dataset = OwnImages(images, class_names, classifier.to_pixels)
     profile = replace(
         load_profile("nips2017"),
         name=Path(results).name,
@@ -97,8 +127,32 @@ def own_study(
         data=dataset.folder,
         arch=classifier.name,
         cases=(),
+        every_minimal=1,
     )
     return Study(profile, dataset, classifier, Path(results))
+
+
+def timm_preprocessing(network: torch.nn.Module) -> dict[str, object]:
+    """What a network of timm wants its images to be like, as options of ``Classifier``.
+
+    Raises InputError where timm would not resize the shorter side and crop the center.
+    """
+    from timm.data import resolve_model_data_config
+
+    config = resolve_model_data_config(network)
+    _, height, width = config["input_size"]
+    if height != width or config.get("crop_mode", "center") != "center":
+        raise InputError(
+            f"{type(network).__name__} wants images of {height} × {width} in the crop mode "
+            f"{config.get('crop_mode')!r}; expected square images and 'center'."
+        )
+    return {
+        "resize": int(height / config["crop_pct"]),
+        "crop": height,
+        "mean": tuple(config["mean"]),
+        "std": tuple(config["std"]),
+        "interpolation": transforms.InterpolationMode(config["interpolation"]),
+    }
 
 
 def network_sha256(network: torch.nn.Module) -> str:

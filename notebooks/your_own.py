@@ -26,105 +26,76 @@ profile = "demo"
 #
 # A **network**, any `torch.nn.Module` that takes normalized images of shape $(N, 3, H, W)$ and
 # returns logits of shape $(N, \text{classes})$. It is put into evaluation mode; softmax is not
-# its task.
+# its task. Images are resized, cropped and normalized as for ImageNet, unless you say otherwise
+# (`resize`, `crop`, `mean`, `std`, `interpolation`); a network of
+# [timm](https://github.com/huggingface/pytorch-image-models) brings its own values along.
 #
-# A **folder** with one subfolder per class, named as the class or with its number, from 0. The
-# files in it may be PNG, JPEG or any other format that Pillow reads.
+# **Images**: a folder with one subfolder per class, named as the class or with its number, from 0;
+# or a CSV file with the columns `path` and `label`. The files may be PNG, JPEG or any other format
+# that Pillow reads.
 #
 # So that this page runs anywhere, it borrows both from the site: the network of the profile, and
-# every fortieth of its images, copied into a folder in that layout.
+# every fortieth of its images, listed in a CSV file.
 
 # %%
-import shutil
 import tempfile
 from pathlib import Path
+
+import pandas as pd
 
 from fgsm_lib.study import open_study
 
 site = open_study(profile)
 network, class_names = site.classifier.network, site.classifier.class_names
-size = {"resize": site.classifier.resize, "crop": site.classifier.crop}
-mean, std = site.classifier.mean.flatten().tolist(), site.classifier.std.flatten().tolist()
 
 scratch = tempfile.TemporaryDirectory()  # gone when this notebook ends
 folder = Path(scratch.name)
-for photo in site.dataset.photos[::40]:
-    subfolder = folder / "images" / str(photo.label)
-    subfolder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(photo.path, subfolder)
+photos = site.dataset.photos[::40]
+listed = {"path": [photo.path for photo in photos], "label": [photo.label for photo in photos]}
+pd.DataFrame(listed).to_csv(folder / "images.csv", index=False)
 
 # %% [markdown]
-# ## From a network and a folder to a study
+# ## From a network and images to two pages
 #
 # The sweep computes one gradient per image and one forward pass per ε. It shows its progress, goes
 # on where it stopped if it is interrupted, and is not repeated as long as the network's layers and
-# weights, the images and the settings are the same.
+# weights, the images and the settings are the same. With more ε, only the new ones are computed.
 
 # %% tags=["remove-output"]
 from fgsm_lib.own import own_study
+from fgsm_lib.own_pages import show_case, show_hypothesis
 
-study = own_study(
-    network, folder / "images", class_names, folder / "results", mean=mean, std=std, **size
-)
-table, control = study.table, study.control
+study = own_study(network, folder / "images.csv", class_names, folder / "results")
+table = study.table
 
-# %%
-from fgsm_lib import analysis, figures, wording
-from fgsm_lib.cases import open_case
-from fgsm_lib.display import say, show, show_table
-
-say(
-    f"This run has {len(study.dataset)} images and {table['epsilon_255'].nunique()} "
-    f"values of ε: a table of {len(table)} rows, a pandas data frame. On the clean images:"
-)
+# %% [markdown]
+# Its tables are pandas data frames, one row per image and ε, kept as Parquet files in the folder
+# of the results: `study.table` for the attack, `study.control` for random signs, `study.minimal`
+# for the smallest ε that fools each image.
 
 # %%
-show_table(
-    analysis.clean_summary(table),
-    name="tab-own-clean",
-    caption=f"The classifier on the {len(study.dataset)} clean images of the folder.",
-)
+table[["sample", "label", "epsilon_255", "predicted_class", "confidence", "correct"]].head(3)
 
 # %% [markdown]
 # ## A case study
 
 # %%
-case = open_case(study, sample=0)
-show(
-    figures.triple,
-    case,
-    6,
-    name="fig-own-triple",
-    caption="The first image of the folder, the sign of the gradient, and the image after a step "
-    "of 6/255 along it.",
-)
-show(
-    figures.case_curve,
-    case,
-    name="fig-own-curve",
-    caption="Confidence of the predicted class over ε, with random signs as control.",
-)
-
-# %% tags=["remove-input"]
-say(wording.case_start(case))
-say(wording.case_reading(case))
+show_case(study, sample=0)
 
 # %% [markdown]
-# ## The curves of a hypothesis page
+# ## The hypothesis
 
 # %%
-correct = analysis.initially_correct(table)
-show(
-    figures.rates,
-    analysis.curve(table, correct),
-    analysis.curve(control, correct),
-    None,
-    what=f"The {len(correct)} initially correct images",
-    name="fig-own-rates",
-    caption=f"Top-1 and top-5 accuracy and mean confidence over ε of the {len(correct)} initially "
-    "correct images of the folder, with 95 % intervals.",
-)
+show_hypothesis(study)
 
 # %% [markdown]
-# `notebooks/hypothesis.py` is the rest of that page: replace its `open_study(profile)` with the
-# study of this page, and every figure and sentence is about your model and your images.
+# Both functions are short: `fgsm_lib/own_pages.py` shows what to call for a figure of your own,
+# and `notebooks/hypothesis.py` is the rest of the analysis.
+#
+# ## On several machines
+#
+# `study.scheduler = "tcp://host:8786"` before the first table, or `fgsm sweep --scheduler` for a
+# profile, computes the sweep on a [Dask](https://distributed.dask.org) cluster: `dask scheduler` on
+# one machine and `dask worker tcp://host:8786` on the others, each with this package
+# (`pip install "fgsm-lib[cluster]"`) and the images at the same path. The network is sent to them.
+# A worker that dies is survived, and the table is the one that a single machine would have made.

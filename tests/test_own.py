@@ -8,8 +8,10 @@ import torch
 from conftest import seeded_network
 from PIL import Image
 
+from fgsm_lib import display
 from fgsm_lib.errors import InputError
-from fgsm_lib.own import ImageFolder, network_sha256, own_study
+from fgsm_lib.own import OwnImages, network_sha256, own_study, timm_preprocessing
+from fgsm_lib.own_pages import show_case, show_hypothesis
 
 NAMES = ["cat", "dog", "crane", "crane"]
 
@@ -29,7 +31,7 @@ def folder(tmp_path):
 
 
 def read(folder, names=NAMES):
-    return ImageFolder(folder, names, lambda image: torch.tensor(np.array(image)))
+    return OwnImages(folder, names, lambda image: torch.tensor(np.array(image)))
 
 
 def test_subfolders_are_classes_by_name_or_number(folder):
@@ -99,3 +101,97 @@ def test_a_study_of_one_s_own_computes_its_tables_once(folder, tmp_path):
     assert study(network).table.equals(first.table)
     assert (tmp_path / "results" / "sweep.parquet").stat().st_mtime_ns == written
     assert not study(seeded_network(seed=1, classes=4)).table.equals(first.table)
+
+
+# --- images in a CSV file ----------------------------------------------------------------------
+
+
+def write_table(folder, text: str):
+    path = folder / "images.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_file_lists_paths_and_labels_in_its_own_order(folder):
+    table = write_table(folder, "label,path,note\ndog,dog/a.PNG,x\n0,cat/a.png,\ncat,cat/b.jpg,\n")
+    dataset = read(table)
+    found = [(photo.path.name, photo.label, photo.class_name) for photo in dataset.photos]
+    assert found == [("a.PNG", 1, "dog"), ("a.png", 0, "cat"), ("b.jpg", 0, "cat")]
+    assert int(dataset[1][0][0, 0, 0]) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no rows"),
+        ("path,label\n", "no rows"),
+        ("file,label\ncat/a.png,cat\n", "row 1 has no path or no label"),
+        ("path,label\ncat/a.png\n", "row 1 has no path or no label"),
+        ("path,label\ncat/a.png,cat\ncat/none.png,cat\n", r"row 2: there is no image .*none\.png"),
+        ("path,label\ncat/a.png,cow\n", "row 1: 'cow' is the name of no classes"),
+        ('path,label\n"cat/a.png,cat\n', "not a CSV file"),
+    ],
+)
+def test_a_csv_file_that_is_not_as_expected_is_named(folder, text, said):
+    with pytest.raises(InputError, match=rf"images\.csv.*{said}"):
+        read(write_table(folder, text))
+
+
+# --- timm --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+def test_a_timm_network_s_preprocessing_is_timm_s(folder, tmp_path, name):
+    """Against timm's own transform, which also normalizes; and its network against ours."""
+    timm = pytest.importorskip("timm")
+    network = timm.create_model(name, num_classes=4)
+    study = own_study(network, folder, NAMES, tmp_path / "results")
+    config = timm.data.resolve_model_data_config(network)
+    theirs = timm.data.create_transform(**config, is_training=False)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 140, 3), np.uint8))
+    classifier = study.classifier
+    ours = (classifier.to_pixels(image) - classifier.mean[0]) / classifier.std[0]
+    torch.testing.assert_close(ours, theirs(image), rtol=0, atol=1e-5)
+    logits = network.eval()(theirs(image)[None])
+    ours = classifier(classifier.to_pixels(image)[None])
+    torch.testing.assert_close(ours, logits, rtol=1e-4, atol=1e-4)  # folded batch norms round
+
+
+def test_a_timm_network_that_does_not_crop_the_center_is_refused():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("resnet18", num_classes=4)
+    network.pretrained_cfg = {**network.pretrained_cfg, "crop_mode": "squash"}
+    with pytest.raises(InputError, match=r"ResNet wants .* 'squash'; expected square"):
+        timm_preprocessing(network)
+
+
+# --- its pages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("some_are_correct", [True, False])
+def test_a_case_study_and_a_hypothesis_page_take_one_call_each(
+    folder, tmp_path, monkeypatch, some_are_correct
+):
+    network = seeded_network(classes=4)
+    options = {"resize": 20, "crop": 16, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    study = own_study(network, folder, NAMES, tmp_path / "results", **options)
+    seen = study.table["predicted_class"]
+    label = seen[0] if some_are_correct else next(iter({0, 1, 2, 3} - set(seen)))
+    rows = "".join(f"{photo.path},{label}\n" for photo in study.dataset.photos)
+    table = write_table(folder, f"path,label\n{rows}")
+    study = own_study(network, table, NAMES, tmp_path / "others", **options)
+    assert study.table["correct"].any() == some_are_correct
+
+    shown = []
+    monkeypatch.setattr(display, "display", lambda output, **options: shown.append(output))
+    show_case(study, 0)
+    show_hypothesis(study)
+    bundles = [output for output in shown if isinstance(output, dict)]
+    names = [
+        output[display.FIGURE_MIME]["name"] for output in bundles if display.FIGURE_MIME in output
+    ]
+    expected = ["fig-own-triple-0", "fig-own-curve-0", "fig-own-top5-0"]
+    expected += ["fig-own-rates", "fig-own-survival"] if some_are_correct else []
+    assert names == expected
+    said = " ".join(output.data for output in shown if not isinstance(output, dict))
+    assert "cannot be judged" in said
