@@ -108,8 +108,9 @@ def entry():
             side("the original's loop", "image by image", 12.6, 160),
         ],
         "extras": [
-            {"name": "as it is used", "milliseconds": 4.0, "changed": 0, "predictions": 160},
-            {"name": "bfloat16", "milliseconds": 2.0, "changed": 3, "predictions": 160},
+            variant("as it is used", 4.0, 0),
+            variant("bfloat16", 2.0, 3),
+            variant("NCHW", 3.0, 0),
             {"name": "torch.compile", "error": "no compiler"},
         ],
         "decoding_milliseconds": 5.0,
@@ -119,6 +120,11 @@ def entry():
             "epsilons": [point(250, n, n, 3e8 + n * 1e6) for n in (2, 32)],
         },
     }
+
+
+def variant(name: str, milliseconds: float, changed: int) -> dict:
+    row = {"name": name, "milliseconds": milliseconds, "first_seconds": 7.0}
+    return {**row, "changed": changed, "predictions": 160}
 
 
 def forward(milliseconds: float, **layout) -> dict:
@@ -170,6 +176,18 @@ def test_extras_say_what_they_change_or_why_they_did_not_run(entry):
     table = report.extras_table(entry).set_index("pass")
     assert table.loc["bfloat16"].tolist() == ["2.0", "0.50", "3 of 160"]
     assert table.loc["torch.compile", "changed predictions"] == "did not run: no compiler"
+
+
+def test_what_is_faster_is_named_with_what_it_changes(entry):
+    text = report.extras_reading(entry)
+    assert "bfloat16 is faster, but changes 3 of 160 predictions" in text
+    assert "NCHW saves 25% and changes no prediction here; its first round took 7 s" in text
+    entry["extras"] = [row for row in entry["extras"] if row["name"] == "as it is used"]
+    assert report.extras_reading(entry) == "None of them is faster by more than 5 %."
+
+
+def test_the_rate_is_a_share_of_the_floor(entry):
+    assert report.rate(entry).startswith("This library judges 76 attacked images per second, 95%")
 
 
 def test_scale_says_how_memory_and_cost_grow(entry):
@@ -227,3 +245,4 @@ def test_everything_that_is_measured_can_be_reported(study, monkeypatch, tmp_pat
     assert all(np.isfinite(goal.ratio) for goal in report.goals(entry))
     assert report.circumstances(entry) and report.layouts(entry) and report.decoding(entry)
     assert len(report.extras_table(entry)) == 5
+    assert report.extras_reading(entry) and report.rate(entry)

@@ -152,6 +152,39 @@ def extras_table(entry: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def extras_reading(entry: dict) -> str:
+    """Which of the others would be free, and why none is used."""
+    used, *others = (row for row in entry["extras"] if "milliseconds" in row)
+    faster = [row for row in others if row["milliseconds"] < 0.95 * used["milliseconds"]]
+    free = [row for row in faster if not row["changed"]]
+    changing = [row for row in faster if row["changed"]]
+    if not faster:
+        return "None of them is faster by more than 5 %."
+    sentences = [
+        f"{row['name']} is faster, but changes {row['changed']} of {row['predictions']} "
+        "predictions, so it is not used."
+        for row in changing
+    ]
+    sentences += [
+        f"{row['name']} saves {1 - row['milliseconds'] / used['milliseconds']:.0%} and changes no "
+        f"prediction here; its first round took {row['first_seconds']:.0f} s, that of the pass as "
+        f"it is used {used['first_seconds']:.0f} s. It is not used: no prediction changed on "
+        "these images is no promise for others."
+        for row in free
+    ]
+    return " ".join(sentences)
+
+
+def rate(entry: dict) -> str:
+    """How much this library gets done, and its share of what the bare passes would."""
+    ours, floor = (side(entry, name)["seconds"] for name in (OURS, FLOOR))
+    done = entry["images"] * len(entry["epsilon_255"])
+    return (
+        f"This library judges {done / ours:.0f} attacked images per second, {floor / ours:.0%} of "
+        "what the bare passes would."
+    )
+
+
 def decoding(entry: dict) -> str:
     """What reading the files costs, which a worker does between its batches."""
     per_pass = milliseconds(entry, side(entry, OURS))
