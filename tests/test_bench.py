@@ -1,6 +1,7 @@
 """The benchmark: do all sides compute the same, and is what is said of their times true?"""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgsm_lib import figures
-from fgsm_lib.bench import contenders, drawings, passes, record, report, speed
+from fgsm_lib.bench import contenders, drawings, passes, record, report, scale, speed
 from fgsm_lib.bench.passes import Layout
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import load_profile
@@ -246,3 +247,18 @@ def test_everything_that_is_measured_can_be_reported(study, monkeypatch, tmp_pat
     assert report.circumstances(entry) and report.layouts(entry) and report.decoding(entry)
     assert len(report.extras_table(entry)) == 5
     assert report.extras_reading(entry) and report.rate(entry)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_images_or_epsilons(tmp_path, monkeypatch):
+    """Each a process of its own, on the demo pictures of a build."""
+    build = Path(__file__).parents[1] / "_build"
+    if not (build / "demo" / "data").exists():
+        pytest.skip("needs the demo pictures: make site")
+    monkeypatch.setenv("FGSM_BUILD", str(build))
+    few, many_images, many_epsilons = (
+        scale.sweep_in_a_process(tmp_path, images, epsilons)["peak_bytes"]
+        for images, epsilons in ((100, 2), (1500, 2), (100, 64))
+    )
+    assert many_images < 1.05 * few
+    assert many_epsilons < 1.1 * few

@@ -30,12 +30,13 @@ def measure() -> dict[str, object]:
     """Points over images and over ε: each with images, epsilons, seconds and peak_bytes."""
     with tempfile.TemporaryDirectory() as folder:
         calibrated(_small()[1], Path(folder) / "calibration.json")
-        images = [_point(Path(folder), count, 2) for count in IMAGES]
-        epsilons = [_point(Path(folder), 250, count) for count in EPSILONS]
+        images = [sweep_in_a_process(Path(folder), count, 2) for count in IMAGES]
+        epsilons = [sweep_in_a_process(Path(folder), 250, count) for count in EPSILONS]
     return {"crop": CROP, "images": images, "epsilons": epsilons}
 
 
-def _point(folder: Path, images: int, epsilons: int) -> dict[str, float]:
+def sweep_in_a_process(folder: Path, images: int, epsilons: int) -> dict[str, float]:
+    """Images, epsilons, seconds and peak_bytes of one sweep into a folder."""
     command = [sys.executable, "-m", "fgsm_lib.bench.scale", folder, images, epsilons]
     done = subprocess.run(
         [str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True
