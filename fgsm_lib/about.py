@@ -35,7 +35,7 @@ def settings_table(study: Study) -> pd.DataFrame:
         "objective": profile.objective,
         "clip": "to [0, 1]" if profile.clip == "valid" else "to [0, 1] and to the image's range",
         "ε in 1/255": ", ".join(f"{value:g}" for value in profile.sweep_epsilon_255),
-        "ε of the control in 1/255": ", ".join(f"{v:g}" for v in profile.control_epsilon_255),
+        "random signs (control)": f"one image in {profile.every_control}, at every ε",
     }
     return _facts(facts)
 

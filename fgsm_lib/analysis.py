@@ -26,6 +26,11 @@ def at(table: pd.DataFrame, epsilon_255: Sequence[float]) -> pd.DataFrame:
     return table[table["epsilon_255"].isin(epsilon_255)]
 
 
+def shared(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the samples that another table has, too: both then average over the same."""
+    return table[table["sample"].isin(other["sample"])]
+
+
 def initially_correct(table: pd.DataFrame, low: float = 0.0, high: float = 1.0) -> pd.Index:
     """Samples that are correct on the clean image, with clean confidence in (low, high]."""
     start = clean(table)
@@ -109,20 +114,12 @@ def bin_name(low: float, high: float) -> str:
 
 
 def bin_curves(
-    table: pd.DataFrame,
-    bins: Sequence[tuple[float, float]],
-    epsilon_255: Sequence[float],
-    start: pd.DataFrame | None = None,
+    table: pd.DataFrame, bins: Sequence[tuple[float, float]], epsilon_255: Sequence[float]
 ) -> dict[str, pd.DataFrame]:
-    """``curve`` of the initially correct images of each confidence bin, by the bin's name.
-
-    Which image belongs to which bin is decided by ``start``, a table that has epsilon = 0; that is
-    ``table`` itself unless another one is given.
-    """
-    start = table if start is None else start
+    """``curve`` of the initially correct images of each confidence bin, by the bin's name."""
     rows = at(table, epsilon_255)
     return {
-        bin_name(low, high): curve(rows, initially_correct(start, low, high)) for low, high in bins
+        bin_name(low, high): curve(rows, initially_correct(table, low, high)) for low, high in bins
     }
 
 

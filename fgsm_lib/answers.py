@@ -84,8 +84,11 @@ def transition_table(pairs: pd.DataFrame, names: Sequence[str], rows: int = 10) 
         {
             "from": [short_name(names[label]) for label in pairs["label"][:rows]],
             "to": [short_name(names[there]) for there in pairs["adversarial_class"][:rows]],
-            "images": pairs["count"][:rows],
-            "of the fooled in that class": pairs["of_class"][:rows],
+            "fooled in the class": pairs["of_class"][:rows],
+            "go there": [
+                analysis.count_text(count, of_class)
+                for count, of_class in pairs[["count", "of_class"]][:rows].itertuples(index=False)
+            ],
         }
     )
 
@@ -95,6 +98,8 @@ def transitions(pairs: pd.DataFrame) -> str:
     if pairs.empty:
         return NOBODY_FOOLED
     often = int(pairs["count"].iloc[0])
+    if len(pairs) == 1:
+        return f"All fooled images ({often}) take the same way."
     total, repeated = int(pairs["count"].sum()), int((pairs["count"] > 1).sum())
     text = f"The {total} fooled images make {len(pairs)} different transitions"
     if often == 1:
@@ -103,81 +108,66 @@ def transitions(pairs: pd.DataFrame) -> str:
     return f"{text}; {repeated} {times} more than once, the most frequent {often} times."
 
 
-def robustness(table: pd.DataFrame, epsilon_255: float, names: Sequence[str]) -> str:
-    """Whether classes differ in robustness by more than their few images allow by chance."""
+def robustness(table: pd.DataFrame, epsilon_255: float, p: float, names: Sequence[str]) -> str:
+    """Whether classes differ in robustness by more than their few images allow by chance.
+
+    ``p`` is that of ``neighbors.class_test``; NaN where it has nothing to test.
+    """
     if table.empty:
         return "No image is initially correct, so no class has a robustness."
     n = table["n"]
     text = (
         f"{len(table)} classes have initially correct images, between {n.min()} and {n.max()} each "
-        f"(median {n.median():g})."
+        f"(median {n.median():g}). At ε = {epsilon_255:g}/255 "
+        f"{share(int(table['correct'].sum()), int(n.sum()))} of all are still correct."
     )
-    first, last = table.iloc[0], table.iloc[-1]
-    if first["top1_low"] > last["top1_high"]:
-        best, worst = (escape(short_name(names[int(row["label"])])) for row in (first, last))
-        return (
-            f"{text} At ε = {epsilon_255:g}/255 the extremes are apart: *{best}* keeps "
-            f"{share(int(first['correct']), int(first['n']))} correct, *{worst}* "
-            f"{share(int(last['correct']), int(last['n']))}. They are the extremes of "
-            f"{len(table)} classes, which by chance alone lie apart as well: an ordering of the "
-            "classes does not follow."
-        )
+    if np.isnan(p):
+        return f"{text} One class, or one outcome for all images: nothing to tell classes apart by."
+    best, worst = (
+        f"*{escape(short_name(names[int(row['label'])]))}* "
+        f"{analysis.count_text(int(row['correct']), int(row['n']))}"
+        for _, row in table.iloc[[0, -1]].iterrows()
+    )
+    verdict = (
+        "classes **differ** in robustness by more than chance"
+        if p < 0.05
+        else "chance alone would let the classes differ as much"
+    )
     return (
-        f"{text} At ε = {epsilon_255:g}/255 even the intervals of the most and the least robust "
-        "class overlap: these images are too few to tell classes apart."
-    )
-
-
-def robustness_table(table: pd.DataFrame, names: Sequence[str], rows: int = 8) -> pd.DataFrame:
-    """The classes with most images, for reading: how many, and the accuracy with its interval."""
-    most = table.sort_values(["n", "label"], ascending=[False, True]).head(rows)
-    return pd.DataFrame(
-        {
-            "class": [short_name(names[label]) for label in most["label"]],
-            "initially correct": most["n"],
-            "still correct": most["correct"],
-            "accuracy (95 % interval)": [analysis.rate_text(row) for _, row in most.iterrows()],
-        }
+        f"{text} A permutation test over all classes says: {verdict} (p = {p:.2g}). The extremes "
+        f"are {best} and {worst}; being the extremes of {len(table)}, they overstate."
     )
 
 
 def spread(attacked: pd.DataFrame, control: pd.DataFrame, names: Sequence[str]) -> str:
-    """How many classes the predictions use at the first and the last shared epsilon."""
+    """How many classes the predictions use before and after; both tables of the same images."""
     start = attacked.iloc[0]
     text = (
-        f"The predictions on the clean images use {int(start['classes'])} classes, as evenly as "
-        f"{start['effective']:.0f} equally frequent ones would."
+        f"On the {int(start['n'])} images of the control, the predictions on the clean images use "
+        f"{int(start['classes'])} classes, as evenly as {start['effective']:.0f} equally frequent "
+        "ones would."
     )
-    shared = sorted(set(attacked["epsilon_255"]) & set(control["epsilon_255"]))
-    if not shared:
-        return text
-    end = shared[-1]
     for name, table in (("FGSM", attacked), ("random signs", control)):
-        row = table[table["epsilon_255"] == end].iloc[0]
+        row = table.iloc[-1]
         text += (
-            f" At {end:g}/255, under {name}, it is {int(row['classes'])} classes, as evenly as "
-            f"{row['effective']:.0f}; the most frequent, "
+            f" At {row['epsilon_255']:g}/255, under {name}, it is {int(row['classes'])} classes, "
+            f"as evenly as {row['effective']:.0f}; the most frequent, "
             f"*{escape(short_name(names[int(row['top_class'])]))}*, gets "
             f"{share(int(row['top_count']), int(row['n']))}."
         )
     return text
 
 
-def kinds(counts: pd.DataFrame, control: pd.DataFrame | None = None) -> str:
-    """How many images are of which kind, with intervals."""
-    n = int(counts["n"].iloc[0])
+def kinds(counts: pd.DataFrame, control: pd.DataFrame) -> str:
+    """How many images are of which kind, with intervals; then those of the control."""
+    n, tried = (int(table["n"].iloc[0]) for table in (counts, control))
     if n == 0:
         return "No image is initially correct, so there is nothing to sort."
     images = "one initially correct image" if n == 1 else f"{n} initially correct images"
     parts = [f"**{row['kind']}**: {share(row['count'], n)}" for _, row in counts.iterrows()]
     text = f"Of {images}: " + "; ".join(parts) + "."
-    if control is None:
-        return text
-    return (
-        text + " Under random signs (at fewer ε): "
-        + "; ".join(f"{row['kind']}: {share(row['count'], n)}" for _, row in control.iterrows())
-        + "."
-    )  # fmt: skip
+    by_chance = [f"{row['kind']}: {share(row['count'], tried)}" for _, row in control.iterrows()]
+    return text + (f" Under random signs: {'; '.join(by_chance)}." if tried else "")
 
 
 def by_lightness(curve: pd.DataFrame, width: float, epsilon_255: float) -> str:
@@ -195,6 +185,8 @@ def by_lightness(curve: pd.DataFrame, width: float, epsilon_255: float) -> str:
         return text + ": by this measure the same step is **more visible in dark regions**."
     if light["delta_e_low"] > dark["delta_e_high"]:
         return text + ": by this measure the same step is **more visible in light regions**."
+    if np.isnan(dark["delta_e_low"] + light["delta_e_low"]):
+        return text + ": too few images for an interval."
     return text + "; their 95 % intervals overlap: undecided in this run."
 
 
@@ -215,34 +207,58 @@ def seen(means: pd.DataFrame, noticeable: float) -> str:
     )
 
 
-def rounding(curve: pd.DataFrame) -> str:
-    """Below which epsilon the attack does not survive being saved in 8 bits."""
-    attacks = curve[curve["epsilon_255"] > 0]
-    dead, alive = attacks[attacks["moved"] == 0], attacks[attacks["moved"] > 0]
-    text = f"Over {int(curve['n'].iloc[0])} initially correct images: "
+def rounding(rates: pd.DataFrame) -> str:
+    """Below which epsilon the attack does not survive being saved in 8 bits, and how it does."""
+    attacks = rates[rates["epsilon_255"] > 0]
+    if attacks.empty:
+        return "The grid has no ε up to 2/255, so rounding changes nothing."
+    n = int(attacks["n"].iloc[0])
+    text = (
+        "Over one initially correct image: " if n == 1 else f"Over {n} initially correct images: "
+    )
+    dead = attacks[attacks["unmoved"] == n]
+    alive = attacks[(attacks["unmoved"] < n) & (attacks["fooled"] > 0)]
     if len(dead):
+        last = dead.iloc[-1]
         text += (
-            f"up to ε = {dead['epsilon_255'].max():g}/255 not one value moves, and the attack does "
-            "**not survive** being saved, however well the exact step did (its accuracy is "
-            f"{dead['exact'].iloc[-1]:.2f} there). "
+            f"up to ε = {last['epsilon_255']:g}/255 every saved image is seen exactly as the clean "
+            "one, so the attack does **not survive** being saved. (The exact step of "
+            f"{last['epsilon_255']:g}/255 fools {int(last['fooled'])} of {n}.) "
         )
-    if len(alive):
-        row = alive.iloc[0]
-        text += (
-            f"At {row['epsilon_255']:g}/255 the rounded step moves {row['moved']:.0%} of the "
-            f"values, and accuracy is {row['rounded']:.2f} after rounding, {row['exact']:.2f} "
-            "before."
-        )
-    return text.strip()
+    if alive.empty:
+        return text + "No larger step up to 2/255 fools any, so there is no attack to survive."
+    said = [
+        f"of the images that the exact step of {row['epsilon_255']:g}/255 fools, "
+        f"{share(int(row['still']), int(row['fooled']))} are fooled after saving, too"
+        for _, row in alive.iloc[sorted({0, len(alive) - 1})].iterrows()
+    ]
+    return text + f"Larger steps are not rounded away: {'; '.join(said)}."
+
+
+def rounding_table(rates: pd.DataFrame) -> pd.DataFrame:
+    """``visibility.rounding_rates`` for reading."""
+    return pd.DataFrame(
+        {
+            "ε": [f"{epsilon:g}/255" for epsilon in rates["epsilon_255"]],
+            "accuracy, exact": [analysis.rate_text(row, "exact") for _, row in rates.iterrows()],
+            "accuracy, saved": [analysis.rate_text(row, "saved") for _, row in rates.iterrows()],
+            "fooled exactly": rates["fooled"],
+            "of these, still fooled": [
+                analysis.count_text(still, fooled) if fooled else "–"
+                for still, fooled in zip(rates["still"], rates["fooled"], strict=True)
+            ],
+            "seen as the clean image": rates["unmoved"],
+        }
+    )
 
 
 def against_chance(curve: pd.DataFrame, control: pd.DataFrame) -> str:
-    """How large random signs have to be to do what FGSM does at its smallest epsilons."""
+    """How large random signs have to be to do what FGSM does; both curves of the same images."""
     clean = float(curve.loc[curve["epsilon_255"] == 0, "top1"].iloc[0])
     if clean == 0:
         return "No image is classified correctly to begin with, so there is nothing to lose."
     half = clean / 2
-    text = f"Top-1 accuracy over all {int(curve['n'].iloc[0])} images starts at {clean:.3f}. "
+    text = f"Top-1 accuracy over these {int(curve['n'].iloc[0])} images starts at {clean:.3f}. "
     halved = {
         name: rows.loc[rows["top1"] <= half, "epsilon_255"]
         for name, rows in (("FGSM", curve), ("random signs", control))
@@ -252,7 +268,7 @@ def against_chance(curve: pd.DataFrame, control: pd.DataFrame) -> str:
         for name, e in halved.items()
     ]
     parts[0] = parts[0].replace("halve it", "halves it")
-    text += f"{parts[0]}; {parts[1]} (on a coarser grid)"
+    text += f"{parts[0]}; {parts[1]}"
     if all(len(epsilons) for epsilons in halved.values()):
         ratio = halved["random signs"].min() / halved["FGSM"].min()
         text += f", {ratio:.0f} times as large a step"

@@ -109,7 +109,8 @@ def case(sample, profile, data, weights, arch) -> None:
 def sweep(profile, data, weights, arch, scheduler) -> None:
     """Attack every image at every epsilon, into _build/<profile>/sweep.parquet.
 
-    Beside it: the control with random signs, and each image's minimal adversarial epsilon.
+    Beside it: the control with random signs, what 8 bits keep of the attack, each image's minimal
+    adversarial epsilon, the other objective and clip, and the iterative methods.
     """
     end_with_the_build()
     remember(data, weights, arch)
@@ -119,7 +120,7 @@ def sweep(profile, data, weights, arch, scheduler) -> None:
     study = open_study(profile)
     study.scheduler = scheduler
     tables = {"sweep": len(study.table), "control": len(study.control)}
-    tables["minimal"] = len(study.minimal)
+    tables |= {"eight-bit": len(study.eight_bit), "minimal": len(study.minimal)}
     for objective, clip in study.profile.other_variants:
         tables[variant_name(objective, clip)] = len(study.variant(objective, clip))
     tables["iterative"] = len(comparison(study))

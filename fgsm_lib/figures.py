@@ -266,7 +266,8 @@ def rates(
             axis.plot(control["epsilon_255"], control[column], ":", color=color)
         if published is not None:
             axis.plot(published["epsilon_255"], published[column], "--", color=color, linewidth=1.1)
-    _style_keys(axis, control is not None, published is not None)
+    tried = "" if control is None or control.empty else f"random signs, n = {control['n'].max()}"
+    _style_keys(axis, tried, published is not None)
     axis.set_ylim(-0.03, 1.05)
     epsilon_axis(axis, curve["epsilon_255"].max())
     figure.legend(loc="outside lower center", ncols=2)
@@ -293,7 +294,10 @@ def bins(
         if name not in drawn:
             axis.set_title(f"{name}: no image")
             continue
-        axis.set_title(f"{name}, n = {int(curve['n'].iloc[0])}")
+        title = f"{name}, n = {int(curve['n'].iloc[0])}"
+        if control and len(control[name]):
+            title += f" (random {control[name]['n'].max()})"
+        axis.set_title(title)
         color, marker = f"C{place % 6}", MARKERS[place % 6]
         band(axis, curve, column, color, marker)
         together.plot(curve["epsilon_255"], curve[column], marker=marker, color=color)
@@ -308,7 +312,7 @@ def bins(
         epsilon_axis(axis, max((c["epsilon_255"].max() for c in drawn.values()), default=1))
         axis.label_outer()
     together.set_ylim(-0.03, 1.05)
-    _style_keys(together, bool(control), bool(published))
+    _style_keys(together, "random signs (control)" if control else "", bool(published))
     figure.legend(loc="outside lower center", ncols=3)
     return figure, f"{label} over epsilon by clean confidence. " + " ".join(
         _trend(curve, column, name) for name, curve in drawn.items()
@@ -332,11 +336,11 @@ def band(
     axis.plot(x, curve[column], line, marker=marker, color=color, label=label)
 
 
-def _style_keys(axis: Axes, control: bool, published: bool) -> None:
+def _style_keys(axis: Axes, control: str, published: bool) -> None:
     """Legend entries for the line styles that every color shares."""
     axis.plot([], [], "-", color="C5", label="FGSM")
     if control:
-        axis.plot([], [], ":", color="C5", label="random signs (control)")
+        axis.plot([], [], ":", color="C5", label=control)
     if published:
         axis.plot([], [], "--", color="C5", linewidth=1.2, label="published (GoogLeNet)")
 

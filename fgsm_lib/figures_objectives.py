@@ -7,9 +7,20 @@ from fgsm_lib import analysis
 from fgsm_lib.figures import MARKERS, WIDTH, Drawing, band, epsilon_axis
 from fgsm_lib.objectives import CLIPS, FLOAT32_ROUNDING, NAMES, Variants
 
+PUBLISHED = "published, all 1000 (GoogLeNet, true logit)"
 
-def curves(variants: Variants, column: str, label: str, control: pd.DataFrame) -> Drawing:
-    """One quantity over epsilon: a color for each objective, a line style for each clip."""
+
+def curves(
+    variants: Variants,
+    column: str,
+    label: str,
+    control: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+) -> Drawing:
+    """One quantity over epsilon: a color for each objective, a line style for each clip.
+
+    ``published`` is the published curve of all images, where the photographs are the same.
+    """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.4))
     colors = {name: f"C{place}" for place, name in enumerate(NAMES)}
     lines = {"valid": "-", "image": "--"}
@@ -24,9 +35,12 @@ def curves(variants: Variants, column: str, label: str, control: pd.DataFrame) -
         largest = max(largest, x.max())
     chance = analysis.curve(control)
     chance = chance[chance["epsilon_255"] <= largest]
-    axis.plot(
-        chance["epsilon_255"], chance[column], ":s", color="C2", label="random signs (control)"
-    )
+    if len(chance):
+        band(axis, chance, column, "C2", "s", f"random signs, n = {chance['n'].max()}", ":")
+    if published is not None:
+        theirs = published[published["epsilon_255"] <= largest]
+        axis.plot(theirs["epsilon_255"], theirs[column], "--v", color="C3", label=PUBLISHED)
+        said.append(f"{PUBLISHED}: from {theirs[column].iloc[0]:.2f} to {theirs[column].min():.2f}")
     axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel(label)
     epsilon_axis(axis, largest)

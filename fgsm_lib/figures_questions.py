@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fgsm_lib.cases import short_name
 from fgsm_lib.figures import MARKERS, WIDTH, Drawing, band, epsilon_axis, pixels
 from fgsm_lib.neighbors import RANKS
 
@@ -49,6 +50,66 @@ def _error_bars(table: pd.DataFrame, value: str, low: str, high: str) -> np.ndar
     """matplotlib's (2, N) distances below and above; rounding must not make one negative."""
     distances = [table[value] - table[low], table[high] - table[value]]
     return np.clip(np.asarray(distances, dtype=float), 0, None)
+
+
+def class_robustness(
+    robust: pd.DataFrame, names: Sequence[str], control: pd.DataFrame, rows: int = 20
+) -> Drawing:
+    """Accuracy of the classes with most images, with 95 % intervals, the most robust above.
+
+    ``control`` is the ``analysis.curve`` of random signs at that epsilon, over all classes.
+    """
+    most = robust.sort_values(["n", "label"], ascending=[False, True]).head(rows)
+    most = most.sort_values(["top1", "n"])
+    total = robust["correct"].sum() / robust["n"].sum()
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.27 * len(most) + 1.4))
+    places = np.arange(len(most))
+    distances = _error_bars(most, "top1", "top1_low", "top1_high")
+    axis.errorbar(most["top1"], places, xerr=distances, fmt="o", color="C0", capsize=2)
+    axis.axvline(
+        total,
+        color="C0",
+        linewidth=1,
+        linestyle="--",
+        label=f"all classes, n = {robust['n'].sum()}",
+    )
+    said = ""
+    for row in control.itertuples():
+        label = f"random signs, all classes, n = {row.n}"
+        axis.axvline(row.top1, color="C2", linewidth=1.4, linestyle=":", label=label)
+        said = f", under random signs {row.top1:.2f}"
+    labels = [
+        f"{short_name(names[label])}, n = {n}"
+        for label, n in most[["label", "n"]].itertuples(index=False)
+    ]
+    axis.set_yticks(places, labels, fontsize=9)
+    axis.set_xlim(-0.03, 1.03)
+    axis.set_xlabel("share still correct")
+    axis.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper center", ncols=2)
+    values = zip(labels[::-1], most["top1"].iloc[::-1], strict=True)
+    by_class = ", ".join(f"{label} {value:.2f}" for label, value in values)
+    return figure, f"Share still correct by class: {by_class}. All classes {total:.2f}{said}."
+
+
+def class_counts(attacked: pd.DataFrame, control: pd.DataFrame) -> Drawing:
+    """How many classes the predictions are spread over, along epsilon."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    said = []
+    for place, (name, table) in enumerate({"FGSM": attacked, "random signs": control}.items()):
+        line = MARKERS[place] + ["-", ":"][place]
+        axis.plot(
+            table["epsilon_255"], table["effective"], line, color=["C0", "C2"][place], label=name
+        )
+        ends = table.iloc[[0, -1]]
+        said.append(
+            f"{name}: from {ends['effective'].iloc[0]:.0f} to {ends['effective'].iloc[-1]:.0f}"
+        )
+    axis.set_ylim(0, None)
+    axis.set_ylabel("effective number of classes")
+    epsilon_axis(axis, attacked["epsilon_255"].max())
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure, f"Effective number of predicted classes over epsilon. {'; '.join(said)}."
 
 
 def stacked_bins(
@@ -182,28 +243,32 @@ def lightness(curves: dict[str, pd.DataFrame], width: float, noticeable: float) 
     return figure, "Color difference by lightness of the region. " + "; ".join(said) + "."
 
 
-def rounding(curve: pd.DataFrame) -> Drawing:
-    """Accuracy of the exact and of the rounded step over epsilon, with 95 % bands."""
+def rounding(rates: pd.DataFrame, control: pd.DataFrame) -> Drawing:
+    """Accuracy of the exact and of the saved attack over epsilon, with 95 % bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    band(axis, curve, "exact", "C0", "o", "exact step")
-    band(axis, curve, "rounded", "C1", "s", "rounded to 8 bits")
+    band(axis, rates, "exact", "C0", "o", "exact step")
+    band(axis, rates, "saved", "C1", "s", "saved in 8 bits")
+    band(axis, control, "top1", "C2", "^", "random signs", ":")
     axis.axvline(0.5, color="C5", linewidth=1, linestyle="--", label="0.5/255")
-    epsilon_axis(axis, curve["epsilon_255"].max())
+    epsilon_axis(axis, rates["epsilon_255"].max())
     axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel("top-1 accuracy")
-    figure.legend(loc="outside upper center", ncols=3)
+    figure.legend(loc="outside upper center", ncols=2)
     said = "; ".join(
-        f"{r['epsilon_255']:g}/255 exact {r['exact']:.2f}, rounded {r['rounded']:.2f}"
-        for r in curve.to_dict(orient="records")
+        f"{r['epsilon_255']:g}/255 exact {r['exact']:.2f}, saved {r['saved']:.2f}"
+        for r in rates.to_dict(orient="records")
     )
-    return figure, f"Accuracy with and without rounding to 8 bits. {said}."
+    return figure, (
+        f"Accuracy with and without saving in 8 bits. {said}. Random signs leave at least "
+        f"{control['top1'].min():.2f}."
+    )
 
 
 def against_chance(curve: pd.DataFrame, control: pd.DataFrame) -> Drawing:
     """Top-1 accuracy over epsilon: FGSM against random signs, with 95 % bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     band(axis, curve, "top1", "C0", "o", "FGSM")
-    band(axis, control, "top1", "C2", "s", "random signs")
+    band(axis, control, "top1", "C2", "s", "random signs", ":")
     axis.set_ylim(-0.03, 1.05)
     axis.set_ylabel("top-1 accuracy")
     epsilon_axis(axis, max(curve["epsilon_255"].max(), control["epsilon_255"].max()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 from fgsm_lib import analysis
 
@@ -17,17 +18,13 @@ OUTSIDE = "outside the top 5"
 RANKS = ("rank 2", "rank 3", "rank 4", "rank 5", OUTSIDE)
 
 
-def first_fooled(table: pd.DataFrame, start: pd.DataFrame | None = None) -> pd.DataFrame:
+def first_fooled(table: pd.DataFrame) -> pd.DataFrame:
     """One row per initially correct image that some epsilon fools, at the first one that does.
-
-    ``start`` is a table that has epsilon = 0 and decides which images are initially correct;
-    that is ``table`` itself unless another one is given (the control has no clean rows).
 
     Index: sample. Columns: label, epsilon_255, adversarial_class, and rank, where the adversarial
     class stood on the clean image (one of ``RANKS``).
     """
-    start = table if start is None else start
-    before = analysis.clean(start).loc[analysis.initially_correct(start)]
+    before = analysis.clean(table).loc[analysis.initially_correct(table)]
     wrong = table[~table["correct"] & table["sample"].isin(before.index)]
     first = wrong.sort_values(["sample", "epsilon_255"]).drop_duplicates("sample")
     first = first.set_index("sample").rename(columns={"predicted_class": "adversarial_class"})
@@ -91,6 +88,31 @@ def class_robustness(table: pd.DataFrame, epsilon_255: float) -> pd.DataFrame:
     columns = ["label", "n", "correct", "top1", "top1_low", "top1_high"]
     robust = pd.DataFrame(result, columns=columns)
     return robust.sort_values(["top1", "n", "label"], ascending=[False, False, True])
+
+
+def half_epsilon(table: pd.DataFrame) -> float:
+    """The epsilon (in 1/255) that leaves nearest to half of the initially correct images correct.
+
+    Where differences between classes show best: neither all nor none of the images are fooled.
+    """
+    curve = analysis.curve(table, analysis.initially_correct(table))
+    attacked = curve[curve["epsilon_255"] > 0]
+    if attacked.empty:
+        return float(table["epsilon_255"].max())
+    return float(attacked.loc[(attacked["top1"] - 0.5).abs().idxmin(), "epsilon_255"])
+
+
+def class_test(robust: pd.DataFrame) -> float:
+    """p of "all classes are equally robust", from the counts of ``class_robustness``.
+
+    Pearson's χ² on classes × (correct, wrong), judged by permutation: classes have few images, too
+    few for the χ² distribution. NaN with one class, or where all images fare alike.
+    """
+    counts = np.column_stack([robust["correct"], robust["n"] - robust["correct"]])
+    if len(counts) < 2 or (counts.sum(axis=0) == 0).any():
+        return float("nan")
+    method = stats.PermutationMethod(n_resamples=1999, rng=np.random.default_rng(0))
+    return float(stats.chi2_contingency(counts, correction=False, method=method).pvalue)
 
 
 def class_spread(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from fgsm_lib import analysis
+from fgsm_lib.answers import share
 from fgsm_lib.attacks import OBJECTIVES, clip_bounds, input_gradient, perturb, random_signs
 from fgsm_lib.study import Study, single
 
@@ -180,20 +181,27 @@ def _rho_text(verdict: analysis.Verdict) -> str:
 # --- sentences ---------------------------------------------------------------------------------
 
 
-def story_sentence(tables: dict[str, pd.DataFrame]) -> str:
-    """Which objective draws which curve of mean confidence."""
-    parts = []
-    for objective, table in tables.items():
-        curve = analysis.curve(table)
-        start, low, end = curve.iloc[0], curve.loc[curve["confidence"].idxmin()], curve.iloc[-1]
-        high = curve.loc[curve["confidence"].idxmax()]
-        parts.append(
-            f"With the {NAMES[objective]}, mean confidence starts at {start['confidence']:.2f}, "
-            f"is lowest at {low['epsilon_255']:g}/255 with {low['confidence']:.2f}, highest at "
-            f"{high['epsilon_255']:g}/255 with {high['confidence']:.2f}, and ends at "
-            f"{end['confidence']:.2f} at {end['epsilon_255']:g}/255."
-        )
+def story_sentence(tables: dict[str, pd.DataFrame], published: pd.DataFrame | None = None) -> str:
+    """Which objective draws which curve of mean confidence, beside the published one, if any."""
+    parts = [
+        f"With the {NAMES[objective]}, mean confidence {_course(analysis.curve(table))}"
+        for objective, table in tables.items()
+    ]
+    if published is not None:
+        parts.append(f"The published one (GoogLeNet, true logit, 1000 images) {_course(published)}")
     return " ".join(parts)
+
+
+def _course(curve: pd.DataFrame) -> str:
+    start, end = curve.iloc[0], curve.iloc[-1]
+    confidence = curve["confidence"]
+    low, high = curve.loc[confidence.idxmin()], curve.loc[confidence.idxmax()]
+    return (
+        f"starts at {start['confidence']:.2f}, is lowest at {low['epsilon_255']:g}/255 with "
+        f"{low['confidence']:.2f}, highest at {high['epsilon_255']:g}/255 with "
+        f"{high['confidence']:.2f}, and ends at {end['confidence']:.2f} at "
+        f"{end['epsilon_255']:g}/255."
+    )
 
 
 def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
@@ -246,19 +254,19 @@ def bin_sentence(
 
 
 def clip_sentence(valid: pd.DataFrame, image: pd.DataFrame) -> str:
-    """How often the second clip changes the predicted class, and by how much the confidence."""
+    """How many images the second clip gives another class, and by how much the confidence."""
     both = valid.merge(image, on=["sample", "epsilon_255"], suffixes=("", "_image"))
     both = both[both["epsilon_255"] > 0]
     if both.empty:
         return "No image was attacked with both clips."
-    changed = int((both["predicted_class"] != both["predicted_class_image"]).sum())
-    share, low, high = analysis.rate(changed, len(both))
+    changed = both["predicted_class"] != both["predicted_class_image"]
+    images = changed.groupby(both["sample"]).any()
     gap = (both["confidence"] - both["confidence_image"]).abs()
     largest = both.loc[gap.idxmax()]
     return (
-        f"Over {both['sample'].nunique()} images and {both['epsilon_255'].nunique()} values of ε "
-        f"above 0, the second clip changes the predicted class in {changed} of {len(both)} pairs "
-        f"({share:.1%}, 95 % interval {low:.1%} to {high:.1%}) and the confidence by "
+        f"At one or more of {both['epsilon_255'].nunique()} values of ε above 0, the second clip "
+        f"changes the predicted class of {share(int(images.sum()), len(images))} images; that is "
+        f"{int(changed.sum())} of {len(both)} predictions. It changes the confidence by "
         f"{gap.mean():.3f} on average, at most by {gap.max():.2f} (sample {largest['sample']:.0f} "
         f"at {largest['epsilon_255']:g}/255)."
     )

@@ -128,6 +128,7 @@ def own_study(
         arch=classifier.name,
         cases=(),
         every_minimal=1,
+        every_control=1,
     )
     return Study(profile, dataset, classifier, Path(results))
 

@@ -1,6 +1,6 @@
 """A study: one profile, opened. What every notebook starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -45,22 +45,30 @@ class Study:
 
     @property
     def control_settings(self) -> SweepSettings:
-        return SweepSettings(
-            self.profile.control_epsilon_255,
-            self.profile.objective,
-            self.profile.clip,
-            direction="random",
-        )
+        return replace(self.sweep_settings, direction="random")
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """The sweep over all images: one row per sample and epsilon (see ``sweep.SCHEMA``)."""
-        return self._table("sweep", self.sweep_settings)
+        return self._table("sweep", self.sweep_settings, self.dataset)
 
     @cached_property
     def control(self) -> pd.DataFrame:
-        """The same with random signs in place of the gradient's, at fewer epsilons."""
-        return self._table("control", self.control_settings)
+        """The same with random signs in place of the gradient's.
+
+        Of every n-th image only, where the profile says so ([every] control).
+        """
+        return self._thinned("control", self.control_settings, self.profile.every_control)
+
+    @cached_property
+    def eight_bit(self) -> pd.DataFrame:
+        """What an image file with 8 bits a channel keeps of the attack, at the smallest epsilons.
+
+        Of the images of ``control``.
+        """
+        grid = self.profile.eight_bit_epsilon_255
+        settings = replace(self.sweep_settings, epsilon_255=grid, eight_bit=True)
+        return self._thinned("eight-bit", settings, self.profile.every_control)
 
     @cached_property
     def minimal(self) -> pd.DataFrame:
@@ -91,14 +99,15 @@ class Study:
             return rows[rows["sample"] % profile.every_objectives == 0]
         step = profile.every_objectives if clip == profile.clip else profile.every_clips
         settings = SweepSettings(profile.objectives_epsilon_255, objective, clip)
-        table = self._table(variant_name(objective, clip), settings, self.dataset.every(step))
+        return self._thinned(variant_name(objective, clip), settings, step)
+
+    def _thinned(self, name: str, settings: SweepSettings, step: int) -> pd.DataFrame:
+        """The table of every n-th image, numbered as in the whole set."""
+        table = self._table(name, settings, self.dataset.every(step))
         return table.assign(sample=table["sample"] * step)
 
-    def _table(
-        self, name: str, settings: SweepSettings, dataset: PhotoDataset | None = None
-    ) -> pd.DataFrame:
+    def _table(self, name: str, settings: SweepSettings, dataset: PhotoDataset) -> pd.DataFrame:
         path = self.folder / f"{name}.parquet"
-        dataset = dataset or self.dataset
         expected = provenance(dataset, self.classifier, settings)["fingerprint"]
         table = read_table(path, expected)
         if table is None or read_provenance(path).get("fingerprint") != expected:

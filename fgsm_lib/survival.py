@@ -69,11 +69,13 @@ def by_bin(minimal: pd.DataFrame, bins: Sequence[tuple[float, float]]) -> dict[s
 
 
 def under_random_signs(control: pd.DataFrame, minimal: pd.DataFrame) -> pd.DataFrame:
-    """The same images along random signs: the first epsilon of the control's grid that fools.
+    """The images of ``control`` along random signs: the first epsilon of its grid that fools.
 
-    ``control`` is a sweep table with ``direction="random"``. Returns the columns confidence,
-    epsilon_255 and fooled of ``minimal``; nothing is refined between the epsilons of the grid.
+    ``control`` is a sweep table with ``direction="random"``, perhaps of fewer images. Returns the
+    columns confidence, epsilon_255 and fooled of ``minimal``; nothing is refined between the
+    epsilons of the grid.
     """
+    minimal = analysis.shared(minimal, control)
     first = analysis.smallest_fooling_epsilon(control, pd.Index(minimal["sample"])).to_numpy(float)
     fooled = np.isfinite(first)
     return pd.DataFrame(

@@ -114,41 +114,33 @@ def darkest_and_lightest(
     return region(int(means.argmin())), region(int(means.argmax()))
 
 
-def rounding_table(
-    study: Study, samples: Sequence[int], epsilon_255: Sequence[float]
-) -> pd.DataFrame:
-    """Is the class still right after a step, exact and rounded to 8 bits?
+def rounding_rates(table: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
+    """The exact and the saved attack on the same initially correct images, over epsilon.
 
-    Columns: sample, epsilon_255, exact, rounded (is the class right?), moved (the share of the
-    values that differ from the clean image's after both are rounded).
+    ``table`` is a sweep and ``saved`` the same one with ``eight_bit``, perhaps of fewer images.
+
+    Columns: epsilon_255, n; exact and saved, the accuracies, each with its 95 % Wilson bounds
+    ``_low`` and ``_high``; unmoved, how many images are seen after saving with the very
+    confidences of the clean image; fooled, how many the exact attack fools, and still, how many
+    of these the saved one fools, too.
     """
-    rows = []
-    for sample in samples:
-        image, attack = attacker(study, sample)
-        label = study.dataset.photo(sample).label
-        for epsilon in epsilon_255:
-            exact = attack("FGSM", epsilon / 255)
-            rounded = eight_bit(exact)
-            with torch.inference_mode():
-                right = [
-                    bool(study.classifier(x[None]).argmax() == label) for x in (exact, rounded)
-                ]
-            moved = float((rounded != eight_bit(image)).float().mean())
-            rows.append((sample, epsilon, *right, moved))
-    return pd.DataFrame(rows, columns=["sample", "epsilon_255", "exact", "rounded", "moved"])
-
-
-def rounding_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy over epsilon from a ``rounding_table``, with 95 % Wilson intervals.
-
-    Columns: epsilon_255, n, moved (the mean share of values that rounding leaves changed), exact,
-    exact_low, exact_high, rounded, rounded_low, rounded_high.
-    """
+    chosen = analysis.initially_correct(analysis.shared(table, saved))
+    both = table.merge(saved, on=["sample", "epsilon_255"], suffixes=("", "_saved"))
+    both = both[both["sample"].isin(chosen)]
+    clean = both["sample"].map(analysis.clean(saved)["confidence_true"])
+    both = both.assign(
+        unmoved=both["confidence_true_saved"] == clean,
+        still=~both["correct"] & ~both["correct_saved"],
+    )
     result = []
-    for epsilon, group in table.groupby("epsilon_255"):
-        row = {"epsilon_255": epsilon, "n": len(group), "moved": float(group["moved"].mean())}
-        for name in ("exact", "rounded"):
-            share, low, high = analysis.rate(int(group[name].sum()), len(group))
+    for epsilon, group in both.groupby("epsilon_255"):
+        row = {"epsilon_255": epsilon, "n": len(group)}
+        for name, right in (("exact", group["correct"]), ("saved", group["correct_saved"])):
+            share, low, high = analysis.rate(int(right.sum()), len(group))
             row |= {name: share, f"{name}_low": low, f"{name}_high": high}
+        counts = (group["unmoved"], ~group["correct"], group["still"])
+        row |= {
+            n: int(c.sum()) for n, c in zip(("unmoved", "fooled", "still"), counts, strict=True)
+        }
         result.append(row)
     return pd.DataFrame(result)

@@ -149,10 +149,16 @@ def bounce_back_sentence(table: pd.DataFrame) -> str:
 
 
 def control_sentence(curve: pd.DataFrame, control: pd.DataFrame, epsilon_255: float) -> str:
-    """Whether it is the direction of the step that fools, or its size alone."""
+    """Whether it is the direction of the step that fools, or its size alone.
+
+    Both curves are those of the same images.
+    """
     start, attacked = (_top1(curve, epsilon) for epsilon in (0, epsilon_255))
     by_chance = _top1(control, epsilon_255)
-    text = f"Random signs of {epsilon_255:g}/255 leave {by_chance:.1%}"
+    text = (
+        f"On {int(curve['n'].iloc[0])} images, random signs of {epsilon_255:g}/255 leave "
+        f"{by_chance:.1%} where FGSM leaves {attacked:.1%}"
+    )
     if start - by_chance < 0.5 * (start - attacked):
         return f"{text}: what counts is the direction, not the size."
     return f"{text}: at this ε the size alone does at least half of it."

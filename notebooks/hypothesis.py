@@ -35,7 +35,6 @@ study = open_study(profile)
 minimal = study.minimal
 among = survival_wording.among(minimal, study.profile.every_minimal)
 grid = study.profile.hypothesis_epsilon_255
-control_grid = study.profile.control_epsilon_255
 original_images = published.comparable(study.dataset.photos)
 
 # %% [markdown]
@@ -79,7 +78,7 @@ say(survival_wording.grid_reading(minimal, study.table))
 # Read "time until the image is fooled" for ε, and these are the survival curves of medicine: the
 # share of the images of a bin not yet fooled (Kaplan and Meier's estimate). As FGSM is one step, an
 # image may be classified correctly again at a larger ε; here it counts as fooled from its minimal ε
-# on. The control asks the same of random signs, at the few ε where they were tried.
+# on. The control asks the same of random signs, at the ε of the sweep.
 
 # %% tags=["hide-input"]
 groups = survival.by_bin(minimal, analysis.ORIGINAL_BINS)
@@ -94,8 +93,8 @@ if any(map(len, groups.values())):
         study.table["epsilon_255"].max(),
         name="fig-survival",
         caption=f"Share of {among} not yet fooled over ε, by clean confidence, with 95 % "
-        "intervals; a marker is where it falls to one half. Below: the same images under random "
-        f"signs of the same size, at {', '.join(f'{e:g}' for e in control_grid)}/255.",
+        "intervals; a marker is where it falls to one half. Below: random signs, on "
+        f"{sum(map(len, control_groups.values()))} of the same images.",
     )
 
 # %% tags=["remove-input"]
@@ -187,7 +186,7 @@ say(survival_wording.left_reading(minimal, left))
 # %% tags=["hide-input"]
 confident = analysis.initially_correct(study.table, 0.99, 1.0)
 curve = analysis.curve(analysis.at(study.table, grid), confident)
-control = analysis.curve(study.control, confident)
+control = analysis.curve(analysis.at(study.control, grid), confident)
 if len(confident):
     show(
         figures.rates,
@@ -210,7 +209,7 @@ say(wording.published_missing(study.dataset.photos))
 
 # %% tags=["hide-input"]
 bins = analysis.bin_curves(study.table, analysis.ORIGINAL_BINS, grid)
-control_bins = analysis.bin_curves(study.control, analysis.ORIGINAL_BINS, control_grid, study.table)
+control_bins = analysis.bin_curves(study.control, analysis.ORIGINAL_BINS, grid)
 published_bins = (
     {analysis.bin_name(low, high): published.bin_curve(percent)
      for percent, (low, high, _) in published.BINS.items()}
@@ -227,7 +226,7 @@ if any(map(len, bins.values())):
         published_bins,
         name="fig-bins-accuracy",
         caption="Top-1 accuracy over ε of the initially correct images, by clean confidence, with "
-        "95 % intervals.",
+        "95 % intervals. In brackets: on how many of them random signs (dotted) were tried.",
     )
 
 # %% tags=["hide-input"]
@@ -271,7 +270,7 @@ everything = analysis.curve(analysis.at(study.table, study.profile.all_images_ep
 show(
     figures.rates,
     everything,
-    analysis.curve(study.control),
+    analysis.curve(analysis.at(study.control, study.profile.all_images_epsilon_255)),
     published.all_samples_curve() if original_images else None,
     what=f"All {len(study.dataset)} images",
     name="fig-all",

@@ -49,12 +49,13 @@ show(
 
 # %% tags=["remove-input"]
 curve, control = analysis.curve(study.table), analysis.curve(study.control)
+same_images = analysis.curve(analysis.shared(study.table, study.control))
 top1 = curve.set_index("epsilon_255")["top1"]
 verdict = survival.judge(study.minimal)
 say(
     f"- On {len(study.dataset)} clean {study.profile.images}, {study.profile.arch} is right about "
     f"**{top1[0]:.1%}**. One step of ε = 1/255 leaves **{top1[1]:.1%}**, one of 4/255 leaves "
-    f"**{top1[4]:.1%}**. {wording.control_sentence(curve, control, 4)}\n"
+    f"**{top1[4]:.1%}**. {wording.control_sentence(same_images, control, 4)}\n"
     f"- {wording.verdict_sentence(verdict, study.profile.every_minimal)}\n"
     f"- Can a larger step undo what a smaller one did? {wording.bounce_back_sentence(study.table)}"
 )

@@ -22,7 +22,7 @@
 profile = "demo"
 
 # %% tags=["hide-input"]
-from fgsm_lib import figures_objectives, objectives, published, wording
+from fgsm_lib import analysis, figures_objectives, objectives, published, wording
 from fgsm_lib.display import say, show, show_table
 from fgsm_lib.profiles import VARIANTS
 from fgsm_lib.study import open_study
@@ -38,7 +38,8 @@ pair = objectives.on_shared_images(
 )
 by_objective = {objective: table for (objective, _), table in pair.items()}
 images = by_objective["true_logit"]["sample"].nunique()
-control = study.control[study.control["sample"].isin(by_objective["true_logit"]["sample"])]
+original = published.all_samples_curve() if published.comparable(study.dataset.photos) else None
+control = analysis.shared(study.control, by_objective["true_logit"])
 
 # %% [markdown]
 # ## Two objectives, two stories
@@ -46,7 +47,7 @@ control = study.control[study.control["sample"].isin(by_objective["true_logit"][
 # %% tags=["remove-input"]
 say(
     f"Mean confidence over **{images} of {len(study.dataset)} images**, spread evenly over the "
-    f"set, initially wrong ones included. {objectives.story_sentence(by_objective)}"
+    "set, initially wrong ones included. " + objectives.story_sentence(by_objective, original)
 )
 
 # %% tags=["hide-input"]
@@ -56,6 +57,7 @@ show(
     "confidence",
     "mean confidence",
     control,
+    original,
     name="fig-objectives-confidence",
     caption=f"Mean confidence over ε, {images} images, with 95 % intervals.",
 )
@@ -67,13 +69,13 @@ show(
     "top1",
     "top-1 accuracy",
     control,
+    original,
     name="fig-objectives-accuracy",
     caption=f"Top-1 accuracy over ε of the same {images} images, with 95 % intervals.",
 )
 
 # %% tags=["remove-input"]
-beside = published.comparable(study.dataset.photos)
-theirs = published.bin_curve(99).set_index("epsilon_255")["top1"][1] if beside else None
+theirs = None if original is None else published.bin_curve(99).set_index("epsilon_255")["top1"][1]
 say(objectives.bin_sentence(by_objective, 1, theirs))
 say(wording.published_missing(study.dataset.photos))
 
@@ -139,7 +141,7 @@ show(
     shared,
     "confidence",
     "mean confidence",
-    study.control[study.control["sample"].isin(shared["true_logit", "image"]["sample"])],
+    analysis.shared(study.control, shared["true_logit", "image"]),
     name="fig-clips",
     caption=f"Mean confidence over ε under both objectives and both clips, on the {count} "
     f"image{'s' if count != 1 else ''} that all four were computed for, with 95 % intervals.",

@@ -30,6 +30,15 @@ from fgsm_lib.study import open_study
 
 study = open_study(profile)
 names = study.dataset.class_names
+same_images = analysis.shared(study.table, study.control)
+
+# %% tags=["remove-input"]
+tried = study.control["sample"].nunique()
+say(
+    f"The control, random signs at each ε of the grid, was computed for **{tried} of "
+    f"{len(study.dataset)} images**, spread evenly over the set. Where the attack is compared with "
+    "it, both are taken on these images."
+)
 
 # %% [markdown]
 # ## Neighboring classes: where do fooled images go?
@@ -39,7 +48,7 @@ names = study.dataset.class_names
 
 # %% tags=["hide-input"]
 fooled = neighbors.first_fooled(study.table)
-by_chance = neighbors.first_fooled(study.control, study.table)
+by_chance = neighbors.first_fooled(study.control)
 ranks, chance_ranks = neighbors.rank_counts(fooled), neighbors.rank_counts(by_chance)
 if len(fooled):
     show(
@@ -47,7 +56,7 @@ if len(fooled):
         {"FGSM": ranks, "random signs": chance_ranks},
         name="fig-ranks",
         caption="Clean rank of the class that a fooled image is seen as, at the first ε that fools "
-        "it, with 95 % intervals. The control has a grid of ε of its own.",
+        "it, with 95 % intervals.",
     )
 
 # %% tags=["remove-input"]
@@ -80,24 +89,41 @@ say(answers.transitions(pairs))
 # ## Robustness and distribution of the classes
 
 # %% tags=["hide-input"]
-attacked = [epsilon for epsilon in study.profile.sweep_epsilon_255 if epsilon > 0]
-near_one = min(attacked, key=lambda epsilon: abs(epsilon - 1))
-robust = neighbors.class_robustness(study.table, near_one)
+half = neighbors.half_epsilon(study.table)
+robust = neighbors.class_robustness(study.table, half)
+correct_in_control = analysis.initially_correct(study.control)
 if len(robust):
-    show_table(
-        answers.robustness_table(robust, names),
-        name="tab-class-robustness",
-        caption=f"Initially correct images that are still correct at ε = {near_one:g}/255, in the "
-        "classes that have most of them (95 % Wilson intervals).",
+    show(
+        drawings.class_robustness,
+        robust,
+        names,
+        analysis.curve(analysis.at(study.control, [half]), correct_in_control),
+        name="fig-class-robustness",
+        caption=f"Share of the initially correct images still correct at ε = {half:g}/255, the ε "
+        "of the grid that leaves nearest to a half, in the classes that have most such images, "
+        "with 95 % intervals (Wilson).",
     )
 
 # %% tags=["remove-input"]
-say(answers.robustness(robust, near_one, names))
-say(
-    answers.spread(
-        neighbors.class_spread(study.table), neighbors.class_spread(study.control), names
-    )
+say(answers.robustness(robust, half, neighbors.class_test(robust), names))
+
+# %% [markdown]
+# How many classes do the predictions use? The effective number is the exponential of the entropy
+# of their distribution: ten for ten equally frequent classes, one for a single one.
+
+# %% tags=["hide-input"]
+spread, chance_spread = neighbors.class_spread(same_images), neighbors.class_spread(study.control)
+show(
+    drawings.class_counts,
+    spread,
+    chance_spread,
+    name="fig-class-counts",
+    caption=f"Effective number of classes that the predictions for the {tried} images of the "
+    "control are spread over, initially correct or not.",
 )
+
+# %% tags=["remove-input"]
+say(answers.spread(spread, chance_spread, names))
 
 # %% [markdown]
 # ## Curve shapes
@@ -113,8 +139,10 @@ say(
 
 # %% tags=["remove-input"]
 sorted_images = shapes.image_shapes(study.table)
-say(answers.kinds(shapes.counts(sorted_images, "fate", shapes.FATES)))
-say(answers.kinds(shapes.counts(sorted_images, "shape", shapes.SHAPES)))
+under_random_signs = shapes.image_shapes(study.control)
+for column, kinds in (("fate", shapes.FATES), ("shape", shapes.SHAPES)):
+    counted = shapes.counts(sorted_images, column, kinds)
+    say(answers.kinds(counted, shapes.counts(under_random_signs, column, kinds)))
 
 # %% tags=["hide-input"]
 bins = [(0.99, 1), (0.95, 0.99), (0.9, 0.95), (0.8, 0.9), (0.6, 0.8), (0.4, 0.6), (0, 0.4)]
@@ -242,38 +270,43 @@ show(
 # is saved, and one of 0.5 to 1.5 levels becomes exactly one.
 
 # %% tags=["hide-input"]
-correct = analysis.initially_correct(study.table)
-chosen = correct[:: max(1, len(correct) // 40)]
-if len(chosen):
-    saved = visibility.rounding_rates(
-        visibility.rounding_table(study, chosen.tolist(), [0, 0.1, 0.3, 0.4, 0.7, 1, 2])
-    )
+rates = visibility.rounding_rates(study.table, study.eight_bit)
+if len(rates):
+    small = analysis.at(study.control, rates["epsilon_255"])
     show(
         drawings.rounding,
-        saved,
+        rates,
+        analysis.curve(small, correct_in_control),
         name="fig-rounding",
-        caption=f"Top-1 accuracy of {len(chosen)} initially correct images, spread evenly over the "
-        "set, for the exact step and the step rounded to 8 bits, with 95 % intervals. What random "
-        "signs do is in {numref}`fig-controls`.",
+        caption=f"Top-1 accuracy of the {rates['n'].max()} initially correct images among the "
+        f"{tried} of the control, for the exact step and the step saved in 8 bits, with 95 % "
+        "intervals.",
     )
-    say(answers.rounding(saved))
+    show_table(
+        answers.rounding_table(rates),
+        name="tab-rounding",
+        caption="The same in numbers (95 % intervals). Last column: how many of the "
+        f"{rates['n'].max()} saved images get the very same confidences as the clean image.",
+    )
+    say(answers.rounding(rates))
 else:
-    say("No image is initially correct, so there is no attack to save.")
+    say("None of these images is initially correct, so there is no attack to save.")
 
 # %% [markdown]
 # ## Controls: random signs at each ε
 #
-# A step of the same size in a random direction, for all images, initially correct or not.
+# A step of the same size in a random direction, initially correct or not.
 
 # %% tags=["hide-input"]
-everything, control = analysis.curve(study.table), analysis.curve(study.control)
+curve, control = analysis.curve(same_images), analysis.curve(study.control)
 show(
     drawings.against_chance,
-    everything,
+    curve,
     control,
     name="fig-controls",
-    caption=f"Top-1 accuracy of all {len(study.dataset)} images with 95 % intervals.",
+    caption=f"Top-1 accuracy of the {tried} images of the control, initially correct or not, under "
+    f"FGSM and under random signs at all {len(control)} ε of the grid, with 95 % intervals.",
 )
 
 # %% tags=["remove-input"]
-say(answers.against_chance(everything, control))
+say(answers.against_chance(curve, control))

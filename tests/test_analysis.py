@@ -175,11 +175,11 @@ def test_bin_curves_of_filled_and_empty_bins():
     assert curves["40–60 %"].empty
 
 
-def test_bins_of_another_table_decide_who_is_in():
-    """The control has no clean row; its images are in the bins of the attack's table."""
-    control = analysis.at(TABLE, [1])
-    curves = analysis.bin_curves(control, [(0.95, 0.99)], [1], start=TABLE)
-    assert curves["95–99 %"]["n"].tolist() == [1]
+def test_shared_keeps_every_row_of_the_samples_of_the_other_table():
+    other = TABLE[TABLE["sample"].isin([3, 8])].head(1)
+    found = analysis.shared(TABLE, other)
+    assert found["sample"].unique().tolist() == [3]
+    assert len(found) == len(TABLE[TABLE["sample"] == 3])
 
 
 def test_bin_table_counts_images_and_says_where_there_are_none():

@@ -118,7 +118,6 @@ weights = "weights.safetensors"
 cases = [1]
 hypothesis = [1, 4]
 all_images = [1]
-control = [1]
 objectives = [1]
 [every]
 objectives = 4

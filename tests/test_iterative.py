@@ -13,7 +13,7 @@ from fgsm_lib.study import Study
 
 MINE = 'title = "Mine"\narch = "tiny"\nobjective = "true_logit"\n'
 MINE += "[epsilon_255]\ncases = [1]\nhypothesis = [4]\n"
-MINE += "all_images = [4]\ncontrol = [4]\nobjectives = [4]\n[every]\niterative = 2\n"
+MINE += "all_images = [4]\nobjectives = [4]\n[every]\niterative = 2\n"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fgsm_lib.profiles import VARIANTS, load_profile
 from fgsm_lib.study import Study
 
 MINE = 'title = "Mine"\narch = "tiny"\n[epsilon_255]\ncases = [1]\nhypothesis = [4]\n'
-MINE += "all_images = [4]\ncontrol = [4]\nobjectives = [1, 4]\n[every]\nobjectives = 2\nclips = 3\n"
+MINE += "all_images = [4]\nobjectives = [1, 4]\n[every]\nobjectives = 2\nclips = 3\n"
 
 
 def sweep_table(*stories, grid=(0.0, 1.0, 4.0)) -> pd.DataFrame:
@@ -160,11 +160,11 @@ def test_consequences_are_counted_over_initially_correct_images():
     assert set(table["Hypothesis 1"]) == {"cannot be judged"}
 
 
-def test_the_clip_is_judged_on_pairs():
+def test_the_clip_is_judged_image_by_image():
     """At ε > 0 the tables differ once: sample 0 at 4/255, class 1 at 0.4 and class 0 at 0.6."""
     text = objectives.clip_sentence(*BOTH.values())
-    assert "Over 4 images and 2 values of ε" in text
-    assert "in 1 of 8 pairs (12.5%" in text
+    assert "At one or more of 2 values of ε" in text
+    assert "class of 1 of 4 (25%, 95 % interval 5–70%) images; that is 1 of 8 predictions" in text
     assert "at most by 0.20 (sample 0 at 4/255)" in text
 
 

@@ -39,7 +39,7 @@ def test_a_built_in_profile_loads_and_can_be_swept(name):
     assert profile.name == name
     assert profile.title
     assert len(profile.cases) == 3
-    for grid in (profile.sweep_epsilon_255, profile.control_epsilon_255):
+    for grid in (profile.sweep_epsilon_255, profile.eight_bit_epsilon_255):
         SweepSettings(grid, profile.objective, profile.clip)
 
 
@@ -64,6 +64,7 @@ def test_the_sweep_covers_every_grid_once_and_in_order():
     grid = profile.sweep_epsilon_255
     assert list(grid) == sorted(set(grid))
     assert grid[0] == 0
+    assert profile.eight_bit_epsilon_255 == (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 2)
     wanted = profile.case_epsilon_255 + profile.hypothesis_epsilon_255
     assert set(grid) >= {*wanted, *profile.all_images_epsilon_255}
 
@@ -97,7 +98,7 @@ def test_what_a_profile_leaves_out_has_its_default(own):
 def test_a_grid_is_sorted_and_has_no_doubles(own):
     profile = load_profile(own(MINIMAL + "[epsilon_255]\nhypothesis = [4, 0, 1.5, 4.0]\n"))
     assert profile.hypothesis_epsilon_255 == (0, 1.5, 4)
-    assert profile.control_epsilon_255 == load_profile("nips2017").control_epsilon_255
+    assert profile.objectives_epsilon_255 == load_profile("nips2017").objectives_epsilon_255
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_all_values_of_a_profile_are_read(own, tmp_path):
         own(
             'title = "Mine"\nimages = "drawings"\ndata = "d"\narch = "resnet18"\n'
             'weights = "w.pth"\nweights_sha256 = "abc"\nobjective = "true_logit"\nclip = "image"\n'
-            "cases = [3, 1]\n[epsilon_255]\ncases = [0, 1]\ncontrol = [2]\n"
+            "cases = [3, 1]\n[epsilon_255]\ncases = [0, 1]\nobjectives = [2]\n"
         )
     )
     assert profile.images == "drawings"
@@ -122,7 +123,7 @@ def test_all_values_of_a_profile_are_read(own, tmp_path):
     assert profile.weights_sha256 == "abc"
     assert (profile.objective, profile.clip) == ("true_logit", "image")
     assert profile.cases == (3, 1)
-    assert (profile.case_epsilon_255, profile.control_epsilon_255) == ((0, 1), (2,))
+    assert (profile.case_epsilon_255, profile.objectives_epsilon_255) == ((0, 1), (0, 2))
 
 
 # --- options and environment -------------------------------------------------------------------
@@ -238,7 +239,7 @@ def test_a_wrong_value_is_named_with_the_file_and_what_was_expected(own, line, w
 @pytest.mark.parametrize(
     "grid", ["[-1]", "[nan]", "[inf]", "[256]", "[true]", "['1']", "1", "[[1]]", "'0, 1'", "[]"]
 )
-@pytest.mark.parametrize("key", ["cases", "hypothesis", "all_images", "control"])
+@pytest.mark.parametrize("key", ["cases", "hypothesis", "all_images", "objectives"])
 def test_a_wrong_grid_is_named(own, key, grid):
     message = complaint(own(MINIMAL + f"[epsilon_255]\n{key} = {grid}\n"))
     assert f"mine.toml: epsilon_255.{key} is" in message

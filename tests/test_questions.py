@@ -1,13 +1,19 @@
 """The open questions: neighbors, shapes, visibility and their sentences, by hand."""
 
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from fgsm_lib import analysis, answers, figures, neighbors, shapes, visibility
 from fgsm_lib import figures_questions as drawings
+from fgsm_lib.datasets import PhotoDataset
+from fgsm_lib.profiles import load_profile
+from fgsm_lib.study import Study
 
 pytestmark = pytest.mark.filterwarnings("error")  # no division by zero, no empty means
 
@@ -49,11 +55,6 @@ def test_the_adversarial_class_is_that_of_the_first_wrong_epsilon():
     assert fooled["epsilon_255"].tolist() == [1, 2]
     assert fooled["adversarial_class"].tolist() == [1, 6]
     assert fooled["rank"].tolist() == ["rank 2", "outside the top 5"]
-
-
-def test_a_control_without_clean_rows_takes_them_from_the_attack():
-    control = analysis.at(TABLE, [2])
-    assert neighbors.first_fooled(control, TABLE).index.tolist() == [3]
 
 
 def test_rank_counts_with_wilson_intervals():
@@ -122,6 +123,42 @@ def test_weight_similarity_by_hand():
     assert (found.n, found.closer) == (3, 2)
     assert (found.cosine, found.chance) == pytest.approx((2 / 3, 0))
     assert (found.low, found.high) == analysis.mean(pd.Series([1.0, 1.0, 0.0]))[1:]
+
+
+def test_closer_is_closer_than_the_median_class_not_than_the_mean():
+    """Class 0 points along x; its cosines with the others are 1, 0.05, 0, 0, 0."""
+    between = [0.05, (1 - 0.05**2) ** 0.5]
+    vectors = np.array([[1, 0], [1, 0], between, [0, 1], [0, -1], [0, 1]])
+    fooled = pd.DataFrame({"label": [0], "adversarial_class": [2]})
+    found = neighbors.weight_similarity(fooled, vectors)
+    assert (found.cosine, found.chance) == pytest.approx((0.05, 0.21))
+    assert found.closer == 1
+
+
+def test_half_epsilon_leaves_nearest_to_half():
+    """Of the three initially correct images two are right at 1 and at 2: both as near, so 1."""
+    assert neighbors.half_epsilon(TABLE) == 1
+    assert neighbors.half_epsilon(analysis.at(TABLE, [0, 2])) == 2
+    assert neighbors.half_epsilon(analysis.at(TABLE, [0])) == 0
+
+
+def test_class_test_agrees_with_fisher_on_two_classes():
+    robust = pd.DataFrame({"n": [12, 10], "correct": [11, 3]})
+    exact = stats.fisher_exact([[11, 1], [3, 7]]).pvalue
+    assert neighbors.class_test(robust) == pytest.approx(exact, abs=0.006)
+
+
+def test_class_test_has_nothing_to_test_in_one_class_or_one_outcome():
+    assert np.isnan(neighbors.class_test(pd.DataFrame({"n": [5], "correct": [2]})))
+    assert np.isnan(neighbors.class_test(pd.DataFrame({"n": [5, 4], "correct": [5, 4]})))
+    assert np.isnan(neighbors.class_test(pd.DataFrame({"n": [5, 4], "correct": [0, 0]})))
+
+
+def test_classes_are_said_to_differ_only_when_they_do():
+    robust = neighbors.class_robustness(TABLE, 1)
+    assert "**differ**" in answers.robustness(robust, 1, 0.049, NAMES)
+    assert "chance alone" in answers.robustness(robust, 1, 0.05, NAMES)
+    assert "2 of 3 (67%" in answers.robustness(robust, 1, 0.05, NAMES)
 
 
 # --- shapes ------------------------------------------------------------------------------------
@@ -195,6 +232,32 @@ def test_every_image_counts_once_in_a_band():
     assert curve[["lightness", "images", "delta_e"]].to_numpy().tolist() == [[20, 2, 3]]
 
 
+MINE = """
+title = "Mine"
+arch = "tiny"
+[epsilon_255]
+cases = [0, 0.4, 0.7]
+hypothesis = [1]
+all_images = [4]
+objectives = [4]
+[every]
+control = 2
+"""
+
+
+@pytest.fixture
+def study(photos, tiny, tmp_path):
+    """A study whose classifier is right about everything: it labels the images itself."""
+    (tmp_path / "mine.toml").write_text(MINE)
+    classifier = tiny()
+    dataset = PhotoDataset(photos(6), classifier.to_pixels)
+    dataset.photos = [
+        dataclasses.replace(photo, label=int(classifier(dataset[i][0][None]).argmax()))
+        for i, photo in enumerate(dataset.photos)
+    ]
+    return Study(load_profile(str(tmp_path / "mine.toml")), dataset, classifier, tmp_path / "build")
+
+
 class TinyStudy:
     """As much of a study as visibility needs."""
 
@@ -203,15 +266,72 @@ class TinyStudy:
         self.profile = type("", (), {"objective": "cross_entropy", "clip": "valid"})
 
 
-def test_less_than_half_a_level_does_not_survive_rounding(tiny_set, tiny):
-    table = visibility.rounding_table(TinyStudy(tiny_set, tiny()), [0, 1, 2], [0, 0.4, 0.7, 1])
-    rates = visibility.rounding_rates(table).set_index("epsilon_255")
-    assert rates["moved"][[0, 0.4]].tolist() == [0, 0]
-    assert rates["moved"][0.7] == rates["moved"][1] > 0.9
-    right = table.set_index(["sample", "epsilon_255"])
-    for sample in (0, 1, 2):
-        assert right["rounded"][sample, 0.4] == right["exact"][sample, 0]
-        assert right["rounded"][sample, 0.7] == right["exact"][sample, 1]
+def saved_table(confidences: dict[int, list[float]], right: dict[int, list[bool]], epsilons):
+    """A table as ``Study.eight_bit`` has it, from the true class's confidence and correctness."""
+    rows = [
+        (sample, float(epsilon), correct, confidence)
+        for sample in confidences
+        for epsilon, correct, confidence in zip(
+            epsilons, right[sample], confidences[sample], strict=True
+        )
+    ]
+    return pd.DataFrame(rows, columns=["sample", "epsilon_255", "correct", "confidence_true"])
+
+
+def test_rounding_is_counted_on_the_initially_correct_images_of_both_tables():
+    """Saved at ε = 1 image 2 is as clean; at 2 image 3 is right after saving, not exactly."""
+    exact = TABLE.assign(confidence_true=TABLE["confidence"])
+    saved = saved_table(
+        {2: [0.97, 0.97, 0.4], 3: [0.92, 0.5, 0.3], 8: [0.1, 0.1, 0.1]},
+        {2: [True, True, True], 3: [True, True, False], 8: [False, True, False]},
+        [0, 1, 2],
+    )
+    rates = visibility.rounding_rates(exact, saved).set_index("epsilon_255")
+    assert rates["n"].tolist() == [2, 2, 2]  # 5 was not saved, 8 is wrong from the start
+    assert rates["exact"].tolist() == [1, 0.5, 0.5]
+    assert rates["saved"].tolist() == [1, 1, 0.5]
+    assert rates["unmoved"].tolist() == [2, 1, 0]
+    assert rates["fooled"].tolist() == [0, 1, 1]
+    assert rates["still"].tolist() == [0, 0, 1]
+    assert tuple(rates.loc[2, ["saved", "saved_low", "saved_high"]]) == analysis.rate(1, 2)
+
+
+def test_rounding_says_where_the_attack_dies_and_where_it_lives():
+    columns = ["epsilon_255", "n", "unmoved", "fooled", "still"]
+    facts = [(0, 9, 9, 0, 0), (0.3, 9, 9, 4, 0), (0.4, 9, 9, 5, 0), (0.5, 9, 2, 6, 3)]
+    rates = pd.DataFrame([*facts, (2, 9, 0, 8, 8)], columns=columns)
+    text = answers.rounding(rates)
+    assert "up to ε = 0.4/255 every saved image is seen exactly as the clean one" in text
+    assert "(The exact step of 0.4/255 fools 5 of 9.)" in text
+    assert "step of 0.5/255 fools, 3 of 6 (50%, " in text
+    assert "step of 2/255 fools, 8 of 8 (100%, " in text
+    assert "no attack to survive" in answers.rounding(rates[:3])
+    assert "no attack to survive" in answers.rounding(rates.assign(fooled=0))
+    assert "not survive" not in answers.rounding(rates[3:])
+    assert "no ε up to 2/255" in answers.rounding(rates[:1])
+
+
+def test_half_a_level_is_the_border_in_a_whole_study(study):
+    rates = visibility.rounding_rates(study.table, study.eight_bit).set_index("epsilon_255")
+    assert len(rates)
+    assert rates["unmoved"][[0, 0.4]].tolist() == [3, 3] == rates["n"][[0, 0.4]].tolist()
+    assert rates["unmoved"][0.7] == 0
+    one = study.table[study.table["epsilon_255"] == 1].set_index("sample")
+    saved = study.eight_bit[study.eight_bit["epsilon_255"] == 0.7].set_index("sample")
+    assert saved.index.tolist() == [0, 2, 4]
+    gap = saved["confidence_true"] - one["confidence_true"].loc[saved.index]
+    assert gap.abs().max() < 1e-6
+
+
+def test_the_control_has_the_grid_of_the_attack_on_every_nth_image(study):
+    assert study.control["sample"].unique().tolist() == [0, 2, 4]
+    assert study.control["epsilon_255"].unique().tolist() == [0, 0.4, 0.7, 1, 4]
+    clean = analysis.clean(study.table).loc[[0, 2, 4], "predicted_class"]
+    assert analysis.clean(study.control)["predicted_class"].equals(clean)
+    attacked = analysis.shared(study.table, study.control)
+    changed = attacked["epsilon_255"].to_numpy() > 0
+    ours, theirs = (t["confidence"].to_numpy() for t in (attacked, study.control))
+    assert not np.isclose(ours, theirs)[changed].any()
 
 
 def test_measures_of_random_signs_and_fgsm_have_the_same_step(tiny_set, tiny):
@@ -228,18 +348,21 @@ def test_measures_of_random_signs_and_fgsm_have_the_same_step(tiny_set, tiny):
 def test_every_run_has_words(table):
     fooled = neighbors.first_fooled(table)
     counts, found = neighbors.rank_counts(fooled), shapes.image_shapes(table)
-    vectors = np.eye(7)
-    control = analysis.at(table, [table["epsilon_255"].max()])
+    fates, vectors = shapes.counts(found, "fate", shapes.FATES), np.eye(7)
+    half = neighbors.half_epsilon(table)
+    robust, spread = neighbors.class_robustness(table, half), neighbors.class_spread(table)
+    curve = analysis.curve(table)
     texts = [
         answers.ranks(counts, counts, len(NAMES)),
         answers.similarity(neighbors.weight_similarity(fooled, vectors)),
         answers.transitions(neighbors.transitions(fooled)),
-        answers.robustness(neighbors.class_robustness(table, 1), 1, NAMES),
-        answers.spread(neighbors.class_spread(table), neighbors.class_spread(control), NAMES),
-        answers.kinds(shapes.counts(found, "fate", shapes.FATES)),
-        answers.against_chance(analysis.curve(table), analysis.curve(control)),
+        answers.robustness(robust, half, neighbors.class_test(robust), NAMES),
+        answers.spread(spread, spread, NAMES),
+        answers.kinds(fates, fates),
+        answers.against_chance(curve, curve),
     ]
     assert all(text.endswith(".") and "nan" not in text for text in texts)
+    answers.transition_table(neighbors.transitions(fooled), NAMES)
 
 
 def test_ranks_are_said_with_their_chance():
@@ -269,17 +392,32 @@ def test_lightness_is_judged_by_the_intervals():
     wide = curve.assign(delta_e_low=0, delta_e_high=9)
     assert "undecided" in answers.by_lightness(wide, 20, 4)
     assert "nothing to compare" in answers.by_lightness(curve.iloc[:1], 20, 4)
+    one_image = curve.assign(delta_e_low=np.nan, delta_e_high=np.nan)
+    assert "too few images" in answers.by_lightness(one_image, 20, 4)
 
 
 def test_control_is_said_with_the_ratio_of_the_steps():
     curve = pd.DataFrame({"epsilon_255": [0, 1, 2], "top1": [0.8, 0.5, 0.3], "n": 10})
-    control = pd.DataFrame({"epsilon_255": [1, 20], "top1": [0.8, 0.4], "n": 10})
+    control = pd.DataFrame({"epsilon_255": [0, 1, 20], "top1": [0.8, 0.8, 0.3], "n": 10})
     text = answers.against_chance(curve, control)
     assert "FGSM halves it first at 2/255; random signs halve it first at 20/255" in text
     assert text.endswith("10 times as large a step.")
-    assert answers.against_chance(curve, control[:1]).endswith(
-        "random signs never halve it (on a coarser grid)."
-    )
+    assert answers.against_chance(curve, control[:2]).endswith("random signs never halve it.")
+
+
+def test_exactly_half_is_halved():
+    curve = pd.DataFrame({"epsilon_255": [0, 1, 2], "top1": [0.8, 0.4, 0.1], "n": 10})
+    assert "FGSM halves it first at 1/255" in answers.against_chance(curve, curve)
+
+
+def test_the_kinds_of_the_control_are_shares_of_its_own_images():
+    counts = [
+        pd.DataFrame({"kind": ["L"], "count": [1], "n": [4]}),
+        pd.DataFrame({"kind": ["L"], "count": [1], "n": [2]}),
+    ]
+    text = answers.kinds(*counts)
+    assert "Of 4 initially correct images: **L**: 1 of 4 (25%" in text
+    assert "Under random signs: L: 1 of 2 (50%" in text
 
 
 def test_figures_are_drawn_and_described():
@@ -295,6 +433,10 @@ def test_figures_are_drawn_and_described():
             drawings.stacked_bins(groups, shapes.FATES),
             drawings.gallery(examples, TABLE, picture, shapes.kind_counts(found)),
             drawings.against_chance(analysis.curve(TABLE), analysis.curve(TABLE)),
+            drawings.class_robustness(
+                neighbors.class_robustness(TABLE, 1), NAMES, analysis.curve(analysis.at(TABLE, [1]))
+            ),
+            drawings.class_counts(neighbors.class_spread(TABLE), neighbors.class_spread(TABLE)),
         ]
         for figure, alt in drawn:
             figure.canvas.draw()
@@ -302,3 +444,5 @@ def test_figures_are_drawn_and_described():
             assert "nan" not in alt
     assert "rank 2 50%" in drawn[0][1]
     assert "90–100 %: never fooled 1 of 3" in drawn[1][1]
+    assert "cat, n = 3 0.67. All classes 0.67, under random signs 0.75." in drawn[4][1]
+    assert "FGSM: from 2 to 3" in drawn[5][1]

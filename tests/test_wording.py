@@ -266,6 +266,8 @@ def test_a_verdict_that_cannot_be_given_says_why():
     ("by_chance", "said"), [(0.88, "the direction, not the size"), (0.5, "the size alone")]
 )
 def test_the_control_decides_whether_the_direction_counts(by_chance, said):
-    curve = pd.DataFrame({"epsilon_255": [0.0, 4.0], "top1": [0.9, 0.1]})
+    curve = pd.DataFrame({"epsilon_255": [0.0, 4.0], "top1": [0.9, 0.1], "n": 30})
     control = pd.DataFrame({"epsilon_255": [4.0], "top1": [by_chance]})
-    assert said in wording.control_sentence(curve, control, 4)
+    text = wording.control_sentence(curve, control, 4)
+    assert text.startswith(f"On 30 images, random signs of 4/255 leave {by_chance:.1%} where FGSM")
+    assert said in text

@@ -35,12 +35,12 @@ class Profile:
     case_epsilon_255: tuple[float, ...]
     hypothesis_epsilon_255: tuple[float, ...]
     all_images_epsilon_255: tuple[float, ...]
-    control_epsilon_255: tuple[float, ...]
     objectives_epsilon_255: tuple[float, ...]
     every_objectives: int
     every_clips: int
     every_iterative: int
     every_minimal: int
+    every_control: int
 
     @property
     def sweep_epsilon_255(self) -> tuple[float, ...]:
@@ -49,14 +49,19 @@ class Profile:
         return tuple(sorted({0.0, *grids, *self.objectives_epsilon_255}))
 
     @property
+    def eight_bit_epsilon_255(self) -> tuple[float, ...]:
+        """Where rounding to whole gray levels matters: up to two of them."""
+        return tuple(epsilon for epsilon in self.sweep_epsilon_255 if epsilon <= 2)
+
+    @property
     def other_variants(self) -> list[tuple[str, str]]:
         """The three pairs of objective and clip that the profile's own sweep does not use."""
         return [pair for pair in VARIANTS if pair != (self.objective, self.clip)]
 
 
 _TEXTS = {"title", "images", "data", "arch", "weights", "weights_sha256", "objective", "clip"}
-_GRIDS = {"cases", "hypothesis", "all_images", "control", "objectives"}
-_EVERY = {"objectives", "clips", "iterative", "minimal"}
+_GRIDS = {"cases", "hypothesis", "all_images", "objectives"}
+_EVERY = {"objectives", "clips", "iterative", "minimal", "control"}
 _CHOICES = {"objective": ("cross_entropy", "true_logit"), "clip": ("valid", "image")}
 _REQUIRED = {"title", "arch"}
 # Every objective with every clip; the published experiment is the last.
@@ -173,10 +178,9 @@ def _grids(path: Path, grids: object) -> dict[str, tuple[float, ...]]:
                 "at least one of them above 0."
             )
     names = {"cases": "case"}
-    # Every curve starts at the clean image; the control has no curve of its own.
-    starts = {key: set() if key == "control" else {0.0} for key in _GRIDS}
     return {
-        names.get(key, key): tuple(sorted(starts[key] | {float(value) for value in grid}))
+        # Every curve starts at the clean image.
+        names.get(key, key): tuple(sorted({0.0, *map(float, grid)}))
         for key, grid in {**defaults, **grids}.items()
     }
 

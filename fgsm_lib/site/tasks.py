@@ -190,7 +190,8 @@ class Tasks:
     @property
     def sweeps(self) -> list[Path]:
         variants = [variant_name(*variant) for variant in self.profile.other_variants]
-        return [self.folder / f"{name}.parquet" for name in ["sweep", "control", *variants]]
+        names = ["sweep", "control", "eight-bit", *variants]
+        return [self.folder / f"{name}.parquet" for name in names]
 
     @property
     def tables(self) -> list[Path]:
@@ -205,10 +206,10 @@ class Tasks:
         inputs += sorted((data / "images").glob("*.png"))
         inputs += [LIBRARY / f"{module}.py" for module in SWEEP_MODULES]
         inputs += [self.profile.weights] if self.profile.weights else []
-        grids = [self.profile.sweep_epsilon_255, self.profile.control_epsilon_255]
-        grids += [self.profile.objectives_epsilon_255]
+        grids = [self.profile.sweep_epsilon_255, self.profile.objectives_epsilon_255]
         grids += [self.profile.every_objectives, self.profile.every_clips]
         grids += [self.profile.every_minimal, self.profile.every_iterative]
+        grids += [self.profile.every_control]
         choice = [grids, self.profile.arch, self.profile.objective, self.profile.clip]
         return {
             "actions": [(_live, [_command("fgsm_lib.cli", "sweep", "--profile", self.argument)])],
