@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fgsm_lib import display, minimal, published, sweep
+from fgsm_lib import display, minimal, published, shards
 from fgsm_lib.calibrate import Setting
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
@@ -66,7 +66,7 @@ RUNS = {
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """Opens a study of plain gray images; a notebook opens the same."""
-    for module in (minimal, sweep):
+    for module in (minimal, shards):
         monkeypatch.setattr(module, "calibrated", lambda classifier, path: Setting(1, 4, 0.0))
 
     def opened(network: torch.nn.Module, labels: list[int]) -> Study:
