@@ -160,8 +160,8 @@ def rivals_reading(minimal: pd.DataFrame, found: pd.DataFrame) -> str:
 
 def _against_confidence(name: str, row: pd.Series) -> str:
     than = (
-        f"{abs(row['difference']) * 100:.1f} points "
-        f"({row['difference_low'] * 100:+.1f} to {row['difference_high'] * 100:+.1f})"
+        f"{abs(row['difference']) * 100:.2f} points "
+        f"({row['difference_low'] * 100:+.2f} to {row['difference_high'] * 100:+.2f})"
     )
     if row["difference_low"] > 0:
         return f"The {NAMES[name]} orders {row['value']:.1%} rightly, better by {than}."

@@ -234,5 +234,6 @@ def verdict_sentence(verdict: analysis.Verdict, every: int = 1) -> str:
     return (
         f"**Hypothesis 1 is {verdict.word} in this run**: the rank correlation between clean "
         f"confidence and minimal adversarial ε is ρ = {verdict.rho:.2f} (95 % interval "
-        f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {images}, {fate}."
+        f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {images}, {fate}. "
+        "This is about one classifier, one set of images and one attack of one step."
     )

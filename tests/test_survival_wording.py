@@ -121,8 +121,8 @@ def test_rivals_in_words_and_in_a_table():
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
-        ((0.1, 0.05, 0.15), "better by 10.0 points (+5.0 to +15.0)"),
-        ((-0.1, -0.15, -0.05), "worse by 10.0 points (-15.0 to -5.0)"),
+        ((0.1, 0.05, 0.15), "better by 10.00 points (+5.00 to +15.00)"),
+        ((-0.1, -0.15, -0.05), "worse by 10.00 points (-15.00 to -5.00)"),
         ((0.01, -0.02, 0.04), "may be chance"),
     ],
 )
