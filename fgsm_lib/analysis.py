@@ -15,6 +15,8 @@ from scipy import stats
 ORIGINAL_BINS = ((0.99, 1.0), (0.95, 0.99), (0.90, 0.95), (0.85, 0.90), (0.40, 0.60))
 FIVE_POINT_BINS = tuple((low / 100, (low + 5) / 100) for low in range(0, 100, 5))
 
+FATES = NEVER, AGAIN, FOR_GOOD = "never fooled", "bounce-back", "fooled for good"
+
 
 def clean(table: pd.DataFrame) -> pd.DataFrame:
     """The rows at epsilon = 0, indexed by sample."""
@@ -166,12 +168,25 @@ def side_by_side(curve: pd.DataFrame, published: pd.DataFrame | None) -> pd.Data
     return table
 
 
+def fates(table: pd.DataFrame) -> pd.Series:
+    """What becomes of the class of each initially correct image along epsilon, by sample.
+
+    never fooled: correct at every epsilon; bounce-back: wrong somewhere and correct again at a
+    larger epsilon; fooled for good: wrong from some epsilon on, up to the end of the grid.
+    """
+    grid = table.pivot(index="sample", columns="epsilon_255", values="correct").sort_index(axis=1)
+    grid = grid.loc[initially_correct(table)]
+    right = grid.to_numpy(dtype=bool)
+    was_wrong = np.logical_or.accumulate(~right, axis=1)
+    again = (was_wrong & right).any(axis=1)
+    fate = np.select([~was_wrong.any(axis=1), again], [NEVER, AGAIN], FOR_GOOD)
+    return pd.Series(fate, index=grid.index, name="fate", dtype=object)
+
+
 def bounce_backs(table: pd.DataFrame) -> tuple[int, int, int]:
     """Counts of the initially correct images: all, fooled at some epsilon, then right again."""
-    grid = table.pivot(index="sample", columns="epsilon_255", values="correct")
-    grid = grid.loc[initially_correct(table)].sort_index(axis=1).to_numpy(dtype=bool)
-    was_wrong = np.logical_or.accumulate(~grid, axis=1)
-    return len(grid), int(was_wrong.any(axis=1).sum()), int((was_wrong & grid).any(axis=1).sum())
+    fate = fates(table)
+    return len(fate), int((fate != NEVER).sum()), int((fate == AGAIN).sum())
 
 
 def smallest_fooling_epsilon(table: pd.DataFrame, samples: pd.Index) -> pd.Series:

@@ -1,45 +1,31 @@
 """The shapes of single images along epsilon: what becomes of the class, and of the confidence.
 
 Two written rules sort every initially correct image. Its *fate* looks at the class over the
-whole grid (``fate``), its *shape* at the confidence of the predicted class
+whole grid (``analysis.fates``), its *shape* at the confidence of the predicted class
 (``analysis.curve_shape``).
 """
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from fgsm_lib import analysis
 
-FATES = ("never fooled", "bounce-back", "fooled for good")
 SHAPES = ("L", "L with a rise", "U", "rising", "flat")
-
-
-def fate(correct: Sequence[bool]) -> str:
-    """What becomes of the class of one initially correct image along epsilon.
-
-    never fooled: correct at every epsilon; bounce-back: wrong somewhere and correct again at a
-    larger epsilon; fooled for good: wrong from some epsilon on, up to the end of the grid.
-    """
-    wrong = ~np.asarray(correct, dtype=bool)
-    if not wrong.any():
-        return "never fooled"
-    return "fooled for good" if wrong[np.argmax(wrong) :].all() else "bounce-back"
 
 
 def image_shapes(table: pd.DataFrame) -> pd.DataFrame:
     """Fate and shape of each initially correct image.
 
-    Index: sample. Columns: clean_confidence, fate (of ``FATES``), shape (of ``SHAPES``).
+    Index: sample. Columns: clean_confidence, fate (of ``analysis.FATES``), shape (of ``SHAPES``).
     """
-    samples = analysis.initially_correct(table)
-    rows = table[table["sample"].isin(samples)].sort_values(["sample", "epsilon_255"])
+    fates = analysis.fates(table)
+    rows = table[table["sample"].isin(fates.index)].sort_values(["sample", "epsilon_255"])
     result = [
         {
             "sample": sample,
             "clean_confidence": float(image["confidence"].iloc[0]),
-            "fate": fate(image["correct"]),
+            "fate": fates[sample],
             "shape": analysis.curve_shape(image["confidence"]),
         }
         for sample, image in rows.groupby("sample")

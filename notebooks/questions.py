@@ -140,19 +140,19 @@ say(answers.spread(spread, chance_spread, names))
 # %% tags=["remove-input"]
 sorted_images = shapes.image_shapes(study.table)
 under_random_signs = shapes.image_shapes(study.control)
-for column, kinds in (("fate", shapes.FATES), ("shape", shapes.SHAPES)):
+for column, kinds in (("fate", analysis.FATES), ("shape", shapes.SHAPES)):
     counted = shapes.counts(sorted_images, column, kinds)
     say(answers.kinds(counted, shapes.counts(under_random_signs, column, kinds)))
 
 # %% tags=["hide-input"]
 bins = [(0.99, 1), (0.95, 0.99), (0.9, 0.95), (0.8, 0.9), (0.6, 0.8), (0.4, 0.6), (0, 0.4)]
-fates = shapes.by_confidence(study.table, bins, "fate", shapes.FATES)
+fates = shapes.by_confidence(study.table, bins, "fate", analysis.FATES)
 curves = shapes.by_confidence(study.table, bins, "shape", shapes.SHAPES)
 if len(sorted_images):
     show(
         drawings.stacked_bins,
         fates,
-        shapes.FATES,
+        analysis.FATES,
         name="fig-fates",
         caption="What becomes of the class over the whole grid, by clean confidence.",
     )

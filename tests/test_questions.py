@@ -176,7 +176,9 @@ def test_classes_are_said_to_differ_only_when_they_do():
     ],
 )
 def test_fate(correct, expected):
-    assert shapes.fate(correct) == expected
+    outcomes = [(0 if right else 1, 0.5) for right in correct]
+    table = sweep_table({4: outcomes}, range(len(correct)))
+    assert analysis.fates(table).to_dict() == {4: expected}
 
 
 def test_image_shapes_leave_out_initially_wrong_images():
@@ -185,15 +187,8 @@ def test_image_shapes_leave_out_initially_wrong_images():
     assert found["shape"].to_dict() == {2: "U", 3: "L", 5: "flat"}
 
 
-def test_fates_agree_with_bounce_backs():
-    images, fooled, again = analysis.bounce_backs(TABLE)
-    counted = shapes.image_shapes(TABLE)["fate"].value_counts()
-    assert (counted.sum(), counted["bounce-back"]) == (images, again)
-    assert images - counted["never fooled"] == fooled
-
-
 def test_counts_by_confidence():
-    groups = shapes.by_confidence(TABLE, [(0.95, 0.99), (0, 0.4)], "fate", shapes.FATES)
+    groups = shapes.by_confidence(TABLE, [(0.95, 0.99), (0, 0.4)], "fate", analysis.FATES)
     assert groups["95–99 %"]["count"].tolist() == [0, 1, 0]
     assert groups["0–40 %"]["n"].tolist() == [0, 0, 0]
     table = shapes.reading_table(groups)
@@ -348,7 +343,7 @@ def test_measures_of_random_signs_and_fgsm_have_the_same_step(tiny_set, tiny):
 def test_every_run_has_words(table):
     fooled = neighbors.first_fooled(table)
     counts, found = neighbors.rank_counts(fooled), shapes.image_shapes(table)
-    fates, vectors = shapes.counts(found, "fate", shapes.FATES), np.eye(7)
+    fates, vectors = shapes.counts(found, "fate", analysis.FATES), np.eye(7)
     half = neighbors.half_epsilon(table)
     robust, spread = neighbors.class_robustness(table, half), neighbors.class_spread(table)
     curve = analysis.curve(table)
@@ -423,14 +418,14 @@ def test_the_kinds_of_the_control_are_shares_of_its_own_images():
 def test_figures_are_drawn_and_described():
     fooled = neighbors.rank_counts(neighbors.first_fooled(TABLE))
     nothing = neighbors.rank_counts(neighbors.first_fooled(NOBODY))
-    groups = shapes.by_confidence(TABLE, [(0.9, 1), (0, 0.4)], "fate", shapes.FATES)
+    groups = shapes.by_confidence(TABLE, [(0.9, 1), (0, 0.4)], "fate", analysis.FATES)
     found = shapes.image_shapes(TABLE)
     examples = shapes.typical(found, TABLE)
     picture = [torch.rand(3, 8, 8)] * len(examples)
     with figures.style():
         drawn = [
             drawings.rank_bars({"FGSM": fooled, "random signs": nothing}),
-            drawings.stacked_bins(groups, shapes.FATES),
+            drawings.stacked_bins(groups, analysis.FATES),
             drawings.gallery(examples, TABLE, picture, shapes.kind_counts(found)),
             drawings.against_chance(analysis.curve(TABLE), analysis.curve(TABLE)),
             drawings.class_robustness(
