@@ -22,7 +22,7 @@ NAMES = [*contenders.LIBRARIES, "original_loop"]
 
 @pytest.fixture
 def study(tiny_set, tiny, tmp_path):
-    return Study(load_profile("nips2017"), tiny_set, tiny(), tmp_path / "results")
+    return Study(load_profile("nips2017"), tiny_set, tiny(1), tmp_path / "results")
 
 
 # --- the sides ---------------------------------------------------------------------------------
@@ -42,6 +42,9 @@ def test_every_side_predicts_what_this_library_does(study, name, layout):
     assert predicted.shape == (4, 12)
     assert (predicted == expected).all()
     assert (expected[0] != expected[-1]).any()  # else the attack did nothing that could differ
+    if name == "original_loop":
+        other = bench.swept(speed.SweepSettings(settings.epsilon_255), range(12))
+        assert (expected != other).any()  # else its objective could be any
 
 
 def test_this_side_and_the_bare_passes_see_the_same_clean_images(study):
