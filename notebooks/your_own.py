@@ -66,12 +66,12 @@ from fgsm_lib.own import own_study
 from fgsm_lib.own_pages import show_case, show_hypothesis
 
 study = own_study(network, folder / "images.csv", class_names, folder / "results")
-table = study.table
+table, control, minimal = study.table, study.control, study.minimal
 
 # %% [markdown]
 # Its tables are pandas data frames, one row per image and ε, kept as Parquet files in the folder
-# of the results: `study.table` for the attack, `study.control` for random signs, `study.minimal`
-# for the smallest ε that fools each image.
+# of the results: the attack, the control with random signs, and the smallest ε that fools each
+# image. Any of them is computed when it is first asked for.
 
 # %%
 table[["sample", "label", "epsilon_255", "predicted_class", "confidence", "correct"]].head(3)

@@ -170,9 +170,9 @@ def test_the_layout_is_worth_the_ratio_of_the_passes(entry):
 def test_the_cost_of_a_validation_set_follows_from_the_rates(entry):
     hours = report.cost_table(entry).set_index("machine")["hours"]
     here = 2.1 / 10 * 25 / 17 * 50_000 / 3600
-    assert hours["2 cores, this machine"] == f"{here:.1f}"
-    assert hours["1 core"] == f"{here * 1.5:.1f}"
-    assert hours["16 cores"] == f"{here * 1.5 / 16:.1f}"
+    assert hours["2 cores, this machine"] == f"{here:.2g}"
+    assert hours["1 core"] == f"{here * 1.5:.2g}"
+    assert hours["16 cores"] == f"{here * 1.5 / 16:.2g}"
     assert hours["one GPU"] == "not measured"
 
 

@@ -35,9 +35,7 @@ def layouts(entry: dict) -> Drawing:
 
 
 def _share(workers: int, threads: int) -> str:
-    if workers > 1:
-        return f"{workers} workers"
-    return f"{threads} thread{'s' if threads > 1 else ''} for one batch"
+    return f"{workers} × {threads} thread{'s' if threads > 1 else ''}"
 
 
 def sides(entry: dict) -> Drawing:
@@ -89,7 +87,7 @@ def scale(entry: dict) -> Drawing:
                 for count, size, time in zip(x, memory, seconds, strict=True)
             )
         )
-    axes[0, 0].set_ylim(0)
+    axes[0, 0].set_ylim(0, 1.2 * axes[0, 0].get_ylim()[1])
     axes[0, 0].set_ylabel("peak memory, MB")
     axes[1, 0].set_ylabel("seconds")
     return figure, "Peak memory and time of a whole sweep. " + ". ".join(said) + "."

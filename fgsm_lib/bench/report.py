@@ -211,7 +211,7 @@ def cost_table(entry: dict) -> pd.DataFrame:
         "10 workers of such a machine": (here / 10, "if no worker waits for another"),
     }
     rows = [
-        {"machine": name, "hours": f"{value:.1f}", "how known": known}
+        {"machine": name, "hours": f"{value:.2g}", "how known": known}
         for name, (value, known) in hours.items()
     ]
     gpu = {"machine": "one GPU", "hours": "not measured", "how known": "run make bench on it"}
