@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -22,7 +23,8 @@ import torch
 from PIL import Image
 
 from fgsm_lib._torchvision import models
-from fgsm_lib.site import execute
+from fgsm_lib.errors import InputError
+from fgsm_lib.site import execute, tasks
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +79,8 @@ def test_much_output_that_ends_is_no_fault(tmp_path, monkeypatch):
 NOTEBOOK = """\
 # %% [markdown]
 # # Page {number}
+#
+# A page of a project in the small, with one sentence and one table from a run of eight images.
 
 # %% tags=["parameters"]
 profile = "none"
@@ -154,8 +158,9 @@ def write_project(project: Path) -> None:
     safetensors.torch.save_file(network.state_dict(), project / "weights.safetensors")
 
 
-def start(project: Path, **options) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"} | options.pop("env", {})
+def start(project: Path) -> subprocess.Popen:
+    # No home: a folder below /proc cannot be made, not even by root.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": "/proc/no-home"}
     return subprocess.Popen(
         [sys.executable, "-c", BUILD, "tiny.toml"],
         cwd=project,
@@ -163,15 +168,22 @@ def start(project: Path, **options) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **options,
     )
 
 
-def build(project: Path, **options) -> tuple[int, str]:
+def build(project: Path) -> tuple[int, str]:
     """Status and output of a build."""
-    process = start(project, **options)
-    output, _ = process.communicate(timeout=300)
+    output, _ = (process := start(project)).communicate(timeout=600)
     return process.returncode, output
+
+
+def stopped(project: Path) -> str:
+    """The output of a build that ends with a sentence and leaves no half-written file."""
+    status, output = build(project)
+    assert status == 1, output
+    assert "Traceback" not in output
+    assert output.splitlines()[-1].startswith("fgsm: ")
+    return output
 
 
 def site(project: Path) -> dict[str, bytes]:
@@ -184,54 +196,187 @@ def site(project: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, float]:
-    """A project in an awkward place, built once, and how many seconds that took.
+@dataclass(frozen=True)
+class Finished:
+    """A project that was built once: where, its site then, and how many seconds that took."""
 
-    Its path has spaces and letters that are not ASCII, and its build folder is a link.
+    project: Path
+    site: dict[str, bytes]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Finished:
+    """A project in an awkward place.
+
+    Its path has spaces and letters that are not ASCII, its build folder is a link, and there is
+    no home directory, neither to read nor to write.
     """
-    folder = tmp_path_factory.mktemp("faults") / "größer als 1 ‰" / "対象"
-    write_project(folder)
-    elsewhere = folder.parent / "another disk"
+    project = tmp_path_factory.mktemp("faults") / "größer als 1 ‰" / "対象"
+    write_project(project)
+    elsewhere = project.parent / "another disk"
     elsewhere.mkdir()
-    (folder / "_build").symlink_to(elsewhere)
+    (project / "_build").symlink_to(elsewhere)
     began = time.monotonic()
-    status, output = build(folder)
+    status, output = build(project)
     assert status == 0, output
-    return folder, time.monotonic() - began
+    return Finished(project, site(project), time.monotonic() - began)
 
 
 @pytest.fixture
-def project(finished, tmp_path) -> Iterator[Path]:
-    """A copy of the finished project, times included."""
-    copy = tmp_path / "project"
-    shutil.copytree(finished[0], copy, symlinks=False)
-    yield copy
-    shutil.rmtree(copy)
+def unbuilt(finished) -> Iterator[Path]:
+    """The project beside its finished site: its own build folder is empty.
+
+    All but the batch size that was measured to be the fastest: the last bits of a float depend
+    on it.
+    """
+    results, aside = finished.project / "_build", finished.project / "_aside"
+    results.rename(aside)
+    (results / "tiny").mkdir(parents=True)
+    shutil.copy(aside / "tiny" / "calibration.json", results / "tiny")
+    yield finished.project
+    shutil.rmtree(results)
+    aside.rename(results)
 
 
 @pytest.mark.slow
-def test_a_path_with_spaces_and_letters_and_links_is_as_good_as_any(finished):
-    pages = site(finished[0])
-    assert b"The mean confidence is 0." in pages["index.html"]
-    assert b"The mean confidence is 0." in pages["about.html"]
+def test_a_path_with_spaces_letters_and_links_and_no_home_is_as_good_as_any(finished):
+    assert b"The mean confidence is 0." in finished.site["index.html"]
+    assert b"The mean confidence is 0." in finished.site["about.html"]
 
 
 @pytest.mark.slow
-def test_a_build_killed_at_ten_moments_ends_with_the_same_site(finished, project):
+def test_a_build_killed_at_ten_moments_ends_with_the_same_site(finished, unbuilt):
     """kill -9, each time at another moment; then a plain rerun."""
-    original, seconds = finished
-    settings = (project / "_build" / "tiny" / "calibration.json").read_text()
-    shutil.rmtree(project / "_build")
-    (project / "_build" / "tiny").mkdir(parents=True)
-    # The last bits of a float depend on the batch size that was measured to be the fastest.
-    (project / "_build" / "tiny" / "calibration.json").write_text(settings)
     dice = random.Random(7)
     for _ in range(10):
-        process = start(project)
-        time.sleep(dice.uniform(0.3, seconds))
+        process = start(unbuilt)
+        time.sleep(dice.uniform(0.3, finished.seconds))
         process.kill()
         process.communicate()
-    status, output = build(project)
+    status, output = build(unbuilt)
     assert status == 0, output
-    assert site(project) == site(original)
+    assert site(unbuilt) == finished.site
+
+
+def flip(content: bytes) -> bytes:
+    """One bit turned over: in the body of a table, in the middle of anything else."""
+    place = content.index(b"PAR1") + 60 if content.startswith(b"PAR1") else len(content) // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGE = {
+    "tiny/sweep.parquet": flip,  # its footer is good
+    "tiny/control.parquet": lambda content: content[:-9],
+    "tiny/minimal.parquet": lambda content: b"",
+    "tiny/iterative.parquet": flip,
+    "tiny/sweep-true_logit-valid.parquet": lambda content: b"PAR1",
+    "tiny/sweep-true_logit-image.json": lambda content: b"{",
+    "tiny/sweep-cross_entropy-image.json": lambda content: b"",
+    "tiny/pages/index.ipynb": lambda content: content.replace(b"mean", b"mode"),
+    "tiny/pages/about.clean.ipynb": lambda content: b"",
+    "tiny/source/index.ipynb": lambda content: b"{",
+    "html/profile.json": lambda content: b"[]",
+}
+
+
+@pytest.mark.slow
+def test_damaged_caches_of_every_kind_are_made_again(finished):
+    """All at once: whatever a build keeps is cut, emptied, or altered in one bit."""
+    results = finished.project / "_build"
+    for name, change in DAMAGE.items():
+        (results / name).write_bytes(change((results / name).read_bytes()))
+    status, output = build(finished.project)
+    assert status == 0, output
+    assert site(finished.project) == finished.site
+
+
+@pytest.mark.slow
+def test_a_build_without_its_memory_does_all_again(finished):
+    (finished.project / "_build" / "tiny" / ".doit.db").write_bytes(
+        b"SQLite format 3" + bytes(5000)
+    )
+    status, output = build(finished.project)
+    assert status == 0, output
+    assert {"· sweep", "· notebook index", "· notebook about", "· pages"} <= set(
+        output.splitlines()
+    )
+    assert site(finished.project) == finished.site
+
+
+@pytest.mark.slow
+def test_a_clock_that_was_set_back_changes_nothing(finished):
+    """Every file is from the future; then one is edited, and that is long before the others."""
+    for path in finished.project.rglob("*"):
+        os.utime(path, (2**32, 2**32))
+    status, output = build(finished.project)
+    assert status == 0, output
+    assert "· " not in output
+    notebook = finished.project / "notebooks" / "two.py"
+    text = notebook.read_text()
+    try:
+        notebook.write_text(text.replace("Page 2", "Another page"))
+        os.utime(notebook, (10**9, 10**9))
+        status, output = build(finished.project)
+        assert status == 0, output
+        assert "· notebook about" in output
+        assert "· notebook index" not in output
+        assert b"Another page" in site(finished.project)["about.html"]
+    finally:
+        notebook.write_text(text)
+
+
+@pytest.fixture
+def small_disk(unbuilt) -> Iterator[Path]:
+    """``_build`` on a disk of its own."""
+    folder = unbuilt / "_build"
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path, leave: int) -> None:
+    """Fill a disk, up to so many kilobytes."""
+    filler = disk / "filler"
+    filler.unlink(missing_ok=True)
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free - leave * 1024))
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_stops_a_build_and_space_ends_it(finished, unbuilt, small_disk):
+    """Full during the sweep, then during the notebooks, then during rendering; then read-only."""
+    fill(small_disk, leave=32)
+    assert "No space left on device" in stopped(unbuilt)
+    assert not list(small_disk.rglob("sweep.parquet"))
+    (small_disk / "filler").unlink()
+    sweep = [sys.executable, "-m", "fgsm_lib.cli", "sweep", "--profile", "tiny.toml"]
+    subprocess.run(sweep, cwd=unbuilt, check=True, capture_output=True)
+    fill(small_disk, leave=40)  # enough for what doit remembers, not for a page
+    output = stopped(unbuilt)
+    assert "No space left on device" in output
+    assert "(page " in output
+    assert "· pages" not in output
+    fill(small_disk, leave=300)
+    output = stopped(unbuilt)
+    assert "No space left on device" in output
+    assert "· pages" in output
+    assert not (small_disk / "html").exists()
+    (small_disk / "filler").unlink()
+    status, output = build(unbuilt)
+    assert status == 0, output
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert "Read-only file system" in stopped(unbuilt)
+    assert site(unbuilt).keys() == finished.site.keys()
+
+
+def test_a_second_build_says_that_the_first_is_running(tmp_path):
+    with (
+        tasks.alone(tmp_path),
+        pytest.raises(InputError, match="another build is running"),
+        tasks.alone(tmp_path),
+    ):
+        pass
+    with tasks.alone(tmp_path):  # it ended
+        pass

@@ -44,7 +44,8 @@ def clean_notebook(source: Path, parameters: dict[str, object]) -> nbformat.Note
     The parameters replace those of the cell tagged ``parameters``, and ``{{ name }}`` in prose.
     """
     notebook = jupytext.read(source)
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"cell-{number}"  # jupytext draws one; the same source gives the same notebook
         if cell.cell_type == "markdown":
             for name, value in parameters.items():
                 cell.source = cell.source.replace(f"{{{{ {name} }}}}", escape(str(value)))

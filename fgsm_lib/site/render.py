@@ -103,7 +103,10 @@ def with_cases(toc: dict, pages: list[str]) -> dict:
 def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The executed notebook without the site's own representations, which Jupyter cannot show."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    notebook.metadata.pop("papermill", None)  # when and where it ran: of no use to a reader
     for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             for mime in OWN_MIMES:
                 output.get("data", {}).pop(mime, None)
@@ -144,6 +147,9 @@ def main(pages: tuple[str, ...], profile: str, project: Path) -> None:
     try:
         title = f"profile **{loaded.name}** ({loaded.title}, {loaded.arch})"
         render(project.absolute(), loaded.name, list(pages), title)
+    except shutil.Error as error:  # a list of all files that could not be copied, and why
+        click.echo(f"fgsm: {error.args[0][0][2]}", err=True)
+        sys.exit(1)
     except (RenderFailed, csp.UnsafePage, OSError) as error:  # OSError: a full disk, say
         click.echo(f"fgsm: {error}", err=True)
         sys.exit(1)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from doit.action import CmdAction
 from doit.cmd_base import ModuleTaskLoader
+from doit.dependency import SqliteDB
 from doit.doit_cmd import DoitMain
 from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
@@ -58,6 +59,25 @@ PAGES = {
     "about": "about.py",
 }
 CASE_NOTEBOOK = "case_study.py"
+
+
+class Memory(SqliteDB):
+    """What doit remembers of earlier builds. If it is damaged or lost, all is done again."""
+
+    def __init__(self, name: str, codec, **options):
+        try:
+            with closing(sqlite3.connect(name)) as connection:
+                for (text,) in connection.execute("select task_data from doit"):
+                    json.loads(text)
+        except (sqlite3.Error, ValueError, TypeError):
+            Path(name).unlink(missing_ok=True)
+        super().__init__(name, codec, **options)
+
+    def dump(self) -> None:
+        try:
+            super().dump()
+        except sqlite3.Error as error:  # a disk that is full, say
+            print(f"fgsm: {self.name}: {error}; the next build does all again.", file=sys.stderr)
 
 
 class Unaltered:
@@ -135,7 +155,7 @@ def run(
     workers = min(4, available_cores())
     options = {
         "dep_file": str(folder / ".doit.db"),
-        "backend": "sqlite3",
+        "backend": "memory",
         "num_process": workers,
         "par_type": "thread",
         "reporter": Reporter,
@@ -149,18 +169,8 @@ def run(
             "task_site": tasks.site,
             "DOIT_CONFIG": options,
         }
-        _forget_if_damaged(folder / ".doit.db")
-        return DoitMain(ModuleTaskLoader(creators)).run(["site"]) == 0
-
-
-def _forget_if_damaged(database: Path) -> None:
-    """Remove what doit remembers if that cannot be read: then all is done again."""
-    try:
-        with closing(sqlite3.connect(database)) as connection:
-            for (text,) in connection.execute("select task_data from doit"):
-                json.loads(text)
-    except (sqlite3.Error, ValueError, TypeError):
-        database.unlink(missing_ok=True)
+        backends = {"BACKEND": {"memory": f"{__name__}:Memory"}}
+        return DoitMain(ModuleTaskLoader(creators), extra_config=backends).run(["site"]) == 0
 
 
 class Tasks:
