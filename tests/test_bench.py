@@ -232,6 +232,14 @@ def test_a_damaged_record_is_named(tmp_path, monkeypatch, text):
         record.read()
 
 
+def test_without_a_measurement_the_shipped_record_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("FGSM_BUILD", str(tmp_path))
+    shipped, here = record.read()
+    assert not here
+    assert "demo" in shipped
+    assert json.loads(record.SHIPPED.read_text()) == shipped
+
+
 def test_everything_that_is_measured_can_be_reported(study, monkeypatch, tmp_path):
     """A whole measurement, as small as it can be, and everything the page makes of it."""
     monkeypatch.setenv("FGSM_BUILD", str(tmp_path))

@@ -56,6 +56,7 @@ PAGES = {
     "questions": "questions.py",
     "claims": "claims.py",
     "your-own": "your_own.py",
+    "performance": "performance.py",
     "about": "about.py",
 }
 CASE_NOTEBOOK = "case_study.py"
