@@ -15,7 +15,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from conftest import CHROMIUM
-from playwright.sync_api import Page
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
 PAGES = sorted(
@@ -179,7 +178,6 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{origin}/{name}", wait_until="load")
-    _settle(page)
     of_the_page = list(errors)  # axe-core itself asks for files that are not there
     found = Axe().run(page).response["violations"]
     context.close()
@@ -260,7 +258,6 @@ def test_a_page_fits_a_phone(browser, name):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto((SITE / name).as_uri(), wait_until="load")
-    _settle(page)
     width = page.evaluate("document.documentElement.scrollWidth")
     context.close()
     assert width <= 390
@@ -278,8 +275,3 @@ def test_dark_pages_show_the_dark_figure_with_its_own_pixels(browser):
     )
     context.close()
     assert shown == [["on-dark", "none"]]
-
-
-def _settle(page: Page) -> None:
-    """Wait for MathJax, which sets its equations after the page has loaded."""
-    page.evaluate("window.MathJax?.startup?.promise")

@@ -47,7 +47,7 @@ def policy_of(page: str, text: str) -> str:
         [
             "default-src 'self'",
             f"script-src {' '.join(scripts)}",
-            # MathJax and the theme set styles from their scripts; a style cannot run anything.
+            # Equations and the theme's scripts bring styles; a style cannot run anything.
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data:",
             "font-src 'self' data:",

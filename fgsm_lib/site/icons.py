@@ -13,6 +13,8 @@ SCRIPT = Path("_static", "scripts", "fontawesome.js")
 STYLES = Path("_static", "icons.css")
 _TAG = re.compile(r'<script defer src="([^"]*)_static/scripts/fontawesome\.js[^"]*"></script>')
 _FONT = re.compile(r"@font-face\s*\{[^}]*Font ?Awesome[^}]*\}")
+# Which letter of that font an icon was.
+_LETTERS = re.compile(r'(?:\.fa-[\w-]+:{1,2}before,?)+\{content:"[^"]*"\}')
 _USED = re.compile(r'class="[^"]*\bfa-solid\b[^"]*"')
 _MODIFIERS = {"fa-solid", "fa-lg"}
 _BASE = """.fa-solid {
@@ -62,7 +64,8 @@ def replace_icon_script(html: Path) -> None:
         page.write_text(_TAG.sub(link, text), encoding="utf-8")
     (html / SCRIPT).unlink()
     for sheet in (html / "_static" / "styles").glob("*.css"):
-        sheet.write_text(_FONT.sub("", sheet.read_text(encoding="utf-8")), encoding="utf-8")
+        text = sheet.read_text(encoding="utf-8")
+        sheet.write_text(_LETTERS.sub("", _FONT.sub("", text)), encoding="utf-8")
 
 
 def icon_rule(script: str, name: str) -> str:

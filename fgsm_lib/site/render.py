@@ -4,7 +4,6 @@ The book's source is put together in ``_build/<profile>/source``, rendered besid
 render without a single warning takes the place of ``_build/html``.
 """
 
-import importlib.util
 import json
 import os
 import shutil
@@ -19,14 +18,14 @@ import yaml
 
 from fgsm_lib.display import OWN_MIMES
 from fgsm_lib.profiles import build_folder, load_profile
-from fgsm_lib.site import MARKER, csp, end_with, end_with_the_build
+from fgsm_lib.site import MARKER, csp, end_with, end_with_the_build, equations, head, icons
 
 
 def render(project: Path, profile_name: str, pages: list[str], title: str) -> Path:
     """Render the book of one profile; returns the path of its index page.
 
-    Raises RenderFailed with the warnings of Sphinx, or UnsafePage where a page holds a script of
-    its own. ``_build/html`` is then as it was.
+    Raises RenderFailed with the warnings of Sphinx, BadEquation, or UnsafePage where a page holds
+    a script of its own. ``_build/html`` is then as it was.
     """
     folder = build_folder() / profile_name
     source = _stage(project, folder, pages, title)
@@ -42,6 +41,9 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
         complaints = _complaints(done.stdout + done.stderr)
         raise RenderFailed(f"Sphinx found faults in the book:\n{complaints}")
     fresh = output / "_build" / "html"
+    icons.replace_icon_script(fresh)
+    head.lighten(fresh)
+    equations.draw_equations(fresh)
     csp.protect(fresh)
     (fresh / MARKER).write_text(json.dumps({"profile": profile_name, "pages": pages}) + "\n")
     html = build_folder() / "html"
@@ -71,7 +73,6 @@ def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
     source.mkdir(parents=True)
     shutil.copy(project / "_config.yml", source)
     shutil.copytree(project / "book", source / "book")
-    _copy_mathjax(source / "book" / "_static" / "mathjax")
     toc = with_cases(yaml.safe_load((project / "_toc.yml").read_text(encoding="utf-8")), pages)
     (source / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     downloads = source / "downloads"
@@ -125,15 +126,6 @@ def with_provenance(
     )
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line))
     return notebook
-
-
-def _copy_mathjax(target: Path) -> None:
-    """MathJax comes with a Python package, so that equations need no other origin."""
-    package = importlib.util.find_spec("sphinx-mathjax-offline")
-    mathjax = Path(package.submodule_search_locations[0]) / "static" / "mathjax"
-    fonts = Path("output", "chtml", "fonts", "woff-v2")
-    shutil.copytree(mathjax / fonts, target / fonts)
-    shutil.copy(mathjax / "tex-chtml-full.js", target)
 
 
 @click.command()

@@ -2,13 +2,12 @@
 
 import html
 import re
-from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from fgsm_lib.site import icons, meta, mime
+from fgsm_lib.site import equations, meta, mime
 
 logger = logging.getLogger(__name__)
 
@@ -62,32 +61,10 @@ def describe_page(app: Sphinx, pagename: str, templatename: str, context: dict, 
     context["metatags"] = (context.get("metatags") or "") + meta.tags(title, text, here, base)
 
 
-def leave_out_mathjax(
-    app: Sphinx, pagename: str, templatename: str, context: dict, doctree
-) -> None:
-    """MyST asks for MathJax wherever it could be needed; pages without equations do without it."""
-    if 'class="math' not in (context.get("body") or ""):
-        context["script_files"] = [
-            script for script in context["script_files"] if not _is_mathjax(script)
-        ]
-
-
-def _is_mathjax(script) -> bool:
-    code = script.attributes.get("body") or ""
-    return "mathjax/" in str(script.filename or "") or code.startswith("window.MathJax")
-
-
-def use_fewer_bytes(app: Sphinx, error: Exception | None) -> None:
-    """After the last page is written."""
-    if error is None and app.builder.format == "html":
-        icons.replace_icon_script(Path(app.outdir))
-
-
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_node(mime.SizedImage, html=(mime.visit_sized_image, mime.depart_sized_image))
     app.connect("doctree-read", tag_equations)
     app.connect("html-page-context", repair_page, priority=900)
     app.connect("html-page-context", describe_page, priority=900)
-    app.connect("html-page-context", leave_out_mathjax, priority=900)
-    app.connect("build-finished", use_fewer_bytes)
+    app.add_html_math_renderer(equations.RENDERER, equations.INLINE, equations.BLOCK)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

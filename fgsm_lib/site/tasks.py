@@ -267,7 +267,7 @@ class Tasks:
     def site(self) -> dict:
         inputs = [path for path in (self.project / "book").rglob("*") if path.is_file()]
         inputs += [self.project / "_config.yml", self.project / "_toc.yml"]
-        inputs += list((LIBRARY / "site").glob("*.py"))
+        inputs += [path for path in (LIBRARY / "site").iterdir() if path.is_file()]
         names = self._page_order()
         inputs += [self.folder / "pages" / f"{name}.ipynb" for name in names]
         command = _command(
