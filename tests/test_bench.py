@@ -190,6 +190,11 @@ def test_what_is_faster_is_named_with_what_it_changes(entry):
     assert report.extras_reading(entry) == "None of them is faster by more than 5 %."
 
 
+def test_a_busy_machine_is_told(entry):
+    assert "otherwise idle (load 0.5 before the start)" in report.circumstances(entry)
+    assert "**The machine was busy**" in report.circumstances(entry | {"load_before": 1.5})
+
+
 def test_the_rate_is_a_share_of_the_floor(entry):
     assert report.rate(entry).startswith("This library judges 76 attacked images per second, 95%")
 

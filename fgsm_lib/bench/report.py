@@ -86,8 +86,18 @@ def circumstances(entry: dict) -> str:
         f"**{entry['classifier']}, {entry['title']}.** The first {entry['images']} images of the "
         f"set, {entry['crop']}² pixels, at {len(entry['epsilon_255'])} ε; medians of rounds "
         f"({entry['rounds']}), all sides in turns, warmed up. Measured on "
-        f"{entry['date']}: {entry['hardware']}, cores: {entry['cores']}, load before the start: "
-        f"{entry['load_before']}; {versions}."
+        f"{entry['date']}: {entry['hardware']}, cores: {entry['cores']}; {versions}.{_busy(entry)}"
+    )
+
+
+def _busy(entry: dict) -> str:
+    """Were other programs running?"""
+    load = entry["load_before"]
+    if load < 0.5 * entry["cores"]:
+        return f" The machine was otherwise idle (load {load:.1f} before the start)."
+    return (
+        f" **The machine was busy** with other programs (load {load:.1f} before the start). That "
+        "slows every side, and most those whose threads wait for each other."
     )
 
 
