@@ -124,7 +124,7 @@ def rounding_rates(table: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
     confidences of the clean image; fooled, how many the exact attack fools, and still, how many
     of these the saved one fools, too.
     """
-    chosen = analysis.initially_correct(analysis.shared(table, saved))
+    chosen = analysis.initially_correct(table)
     both = table.merge(saved, on=["sample", "epsilon_255"], suffixes=("", "_saved"))
     both = both[both["sample"].isin(chosen)]
     clean = both["sample"].map(analysis.clean(saved)["confidence_true"])

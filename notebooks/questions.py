@@ -36,8 +36,8 @@ same_images = analysis.shared(study.table, study.control)
 tried = study.control["sample"].nunique()
 say(
     f"The control, random signs at each ε of the grid, was computed for **{tried} of "
-    f"{len(study.dataset)} images**, spread evenly over the set. Where the attack is compared with "
-    "it, both are taken on these images."
+    f"{len(study.dataset)} images**, spread evenly over the set. Where a curve of the attack is "
+    "compared with it, both are taken on these images; every count names its own."
 )
 
 # %% [markdown]

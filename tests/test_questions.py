@@ -136,10 +136,12 @@ def test_closer_is_closer_than_the_median_class_not_than_the_mean():
 
 
 def test_half_epsilon_leaves_nearest_to_half():
-    """Of the three initially correct images two are right at 1 and at 2: both as near, so 1."""
-    assert neighbors.half_epsilon(TABLE) == 1
-    assert neighbors.half_epsilon(analysis.at(TABLE, [0, 2])) == 2
-    assert neighbors.half_epsilon(analysis.at(TABLE, [0])) == 0
+    """Of two images, both are right at 1, one at 2 and 3, none at 4: the first half is at 2."""
+    images = {0: [(0, 0.9)] * 4 + [(1, 0.5)], 1: [(0, 0.9)] * 2 + [(1, 0.5)] * 3}
+    table = sweep_table(images, [0, 1, 2, 3, 4])
+    assert neighbors.half_epsilon(table) == 2
+    assert neighbors.half_epsilon(analysis.at(table, [0, 4])) == 4
+    assert neighbors.half_epsilon(analysis.at(table, [0])) == 0
 
 
 def test_class_test_agrees_with_fisher_on_two_classes():
