@@ -33,6 +33,12 @@ def shared(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return table[table["sample"].isin(other["sample"])]
 
 
+def nearest(table: pd.DataFrame, epsilon_255: float) -> float:
+    """The epsilon above 0 of a table that lies nearest to one: a profile chooses its own grids."""
+    attacked = table.loc[table["epsilon_255"] > 0, "epsilon_255"].unique()
+    return float(min(attacked, key=lambda epsilon: (abs(epsilon - epsilon_255), epsilon)))
+
+
 def initially_correct(table: pd.DataFrame, low: float = 0.0, high: float = 1.0) -> pd.Index:
     """Samples that are correct on the clean image, with clean confidence in (low, high]."""
     start = clean(table)

@@ -18,7 +18,7 @@ profile = "demo"
 sample = 766
 
 # %% tags=["hide-input"]
-from fgsm_lib import figures, wording
+from fgsm_lib import analysis, figures, wording
 from fgsm_lib.cases import open_case
 from fgsm_lib.demo import story
 from fgsm_lib.display import credit, say, show, show_slider
@@ -29,7 +29,7 @@ study = open_study(profile)
 case = open_case(study, sample)
 
 # %% [markdown]
-# ## The attack at ε = 6/255
+# ## The attack
 
 # %% tags=["remove-input"]
 say(
@@ -40,13 +40,14 @@ if study.profile.name == "demo":
     say(story.role_sentence(sample))
 
 # %% tags=["hide-input"]
+epsilon = analysis.nearest(case.table, 6)
 show(
     figures.triple,
     case,
-    6,
+    epsilon,
     name=f"fig-triple-{sample}",
     caption="The image, the sign of the gradient (gray: zero, a channel at full strength: +1), "
-    "and the image after a step of 6/255 along it.",
+    f"and the image after a step of {epsilon:g}/255 along it.",
 )
 
 # %% [markdown]
@@ -108,7 +109,7 @@ show(
 show(
     figures.series,
     case,
-    [0, 4, 8, 12, 16],
+    [0, *sorted({analysis.nearest(case.table, epsilon) for epsilon in (4, 8, 12, 16)})],
     name=f"fig-series-{sample}",
     caption="The attack at growing ε, with predicted class and confidence. Last: random signs of "
     "the largest size, the control.",

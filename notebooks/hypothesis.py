@@ -247,15 +247,16 @@ if any(map(len, bins.values())):
 say(wording.bins_reading(bins))
 
 # %% tags=["hide-input"]
+shown = sorted({analysis.nearest(study.table, epsilon) for epsilon in (0.3, 1, 4, 20)})
 show_table(
-    analysis.bin_table(study.table, analysis.ORIGINAL_BINS, [0.3, 1, 4, 20]),
+    analysis.bin_table(study.table, analysis.ORIGINAL_BINS, shown),
     name="tab-bins",
     caption="Top-1 accuracy of the initially correct images by clean confidence (95 % interval).",
 )
 
 # %% tags=["hide-input"]
 show_table(
-    analysis.bin_table(study.table, analysis.FIVE_POINT_BINS[::-1], [0.3, 1, 4, 20]),
+    analysis.bin_table(study.table, analysis.FIVE_POINT_BINS[::-1], shown),
     name="tab-five-point-bins",
     caption="The same for all bins of 5 points.",
 )

@@ -23,7 +23,7 @@ from fgsm_lib.display import credit, say, show
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
-case = open_case(study, study.profile.cases[0])
+case = open_case(study, study.profile.example)
 epsilon = wording.telling_epsilon(case)
 
 # %% [markdown]
@@ -51,11 +51,13 @@ show(
 curve, control = analysis.curve(study.table), analysis.curve(study.control)
 same_images = analysis.curve(analysis.shared(study.table, study.control))
 top1 = curve.set_index("epsilon_255")["top1"]
+small, large = (analysis.nearest(study.table, wanted) for wanted in (1, 4))
 verdict = survival.judge(study.minimal)
 say(
     f"- On {len(study.dataset)} clean {study.profile.images}, {study.profile.arch} is right about "
-    f"**{top1[0]:.1%}**. One step of ε = 1/255 leaves **{top1[1]:.1%}**, one of 4/255 leaves "
-    f"**{top1[4]:.1%}**. {wording.control_sentence(same_images, control, 4)}\n"
+    f"**{top1[0]:.1%}**. One step of ε = {small:g}/255 leaves **{top1[small]:.1%}**, one of "
+    f"{large:g}/255 leaves **{top1[large]:.1%}**. "
+    f"{wording.control_sentence(same_images, control, large)}\n"
     f"- {wording.verdict_sentence(verdict, study.profile.every_minimal)}\n"
     f"- Can a larger step undo what a smaller one did? {wording.bounce_back_sentence(study.table)}"
 )

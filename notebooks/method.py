@@ -25,7 +25,7 @@ from fgsm_lib.display import credit, say, show, show_source
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
-case = open_case(study, study.profile.cases[0])
+case = open_case(study, study.profile.example)
 
 # %% [markdown]
 # FGSM changes every number of an image by the same small amount, each in the direction that makes

@@ -75,8 +75,10 @@ show(
 )
 
 # %% tags=["remove-input"]
-theirs = None if original is None else published.bin_curve(99).set_index("epsilon_255")["top1"][1]
-say(objectives.bin_sentence(by_objective, 1, theirs))
+epsilon = analysis.nearest(by_objective["true_logit"], 1)
+confident = None if original is None else published.bin_curve(99).set_index("epsilon_255")["top1"]
+theirs = None if confident is None else confident.get(epsilon)
+say(objectives.bin_sentence(by_objective, epsilon, theirs))
 say(wording.published_missing(study.dataset.photos))
 
 # %% [markdown]

@@ -217,7 +217,7 @@ say(answers.seen(means, perception.JUST_NOTICEABLE_DELTA_E))
 # Where is that threshold? Look for the first picture in which you see the noise.
 
 # %% tags=["hide-input"]
-case = open_case(study, study.profile.cases[0])
+case = open_case(study, study.profile.example)
 show(
     figures.strengths,
     case,

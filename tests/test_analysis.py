@@ -409,3 +409,14 @@ def test_a_summary_of_one_image_shows_no_nan():
 
 def test_a_table_for_reading_shows_no_nan():
     assert "nan" not in analysis.side_by_side(analysis.curve(ONE_IMAGE), None).to_string()
+
+
+def test_the_nearest_epsilon_is_one_of_the_table_and_above_zero():
+    table = pd.DataFrame({"epsilon_255": [0.0, 0.25, 3.0, 5.0]})
+    assert [analysis.nearest(table, wanted) for wanted in (0, 1, 2.5, 4, 99)] == [
+        0.25,
+        0.25,
+        3,
+        3,
+        5,
+    ]

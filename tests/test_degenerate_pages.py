@@ -7,7 +7,6 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import jupytext
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from fgsm_lib.calibrate import Setting
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.profiles import load_profile
+from fgsm_lib.site.execute import clean_notebook
 from fgsm_lib.study import Study
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -69,7 +69,7 @@ def study(tmp_path, monkeypatch):
     for module in (minimal, shards):
         monkeypatch.setattr(module, "calibrated", lambda classifier, path: Setting(1, 4, 0.0))
 
-    def opened(network: torch.nn.Module, labels: list[int]) -> Study:
+    def opened(network: torch.nn.Module, labels: list[int], **changes) -> Study:
         folder = tmp_path / "data"
         (folder / "images").mkdir(parents=True)
         for sample, level in enumerate(np.linspace(40, 220, len(labels)).astype(np.uint8)):
@@ -84,7 +84,7 @@ def study(tmp_path, monkeypatch):
         classifier = Classifier(
             network.eval(), CLASSES, name="checkered", sha256="0", resize=SIZE, crop=SIZE
         )
-        profile = replace(load_profile("nips2017"), cases=(0,))
+        profile = replace(load_profile("nips2017"), **{"cases": (0,)} | changes)
         dataset = PhotoDataset(folder, classifier.to_pixels)
         study = Study(profile, dataset, classifier, tmp_path / "build")
         monkeypatch.setattr("fgsm_lib.study.open_study", lambda profile: study)
@@ -100,12 +100,11 @@ class Page:
         self.texts, self.figures = [], []
         monkeypatch.setattr(display, "display", self._shown)
         monkeypatch.setattr(display, "_save", self._drawn)
-        code = [cell for cell in jupytext.read(NOTEBOOKS / f"{name}.py").cells]
         names: dict[str, object] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", DeprecationWarning)
-            for cell in code:
+            for cell in clean_notebook(NOTEBOOKS / f"{name}.py", {"sample": 0}).cells:
                 if cell.cell_type == "code":
                     exec(compile(cell.source, name, "exec"), names)
         plt.close("all")
@@ -154,3 +153,12 @@ def test_a_page_says_that_published_files_are_missing(study, monkeypatch, tmp_pa
     monkeypatch.setattr(published, "_FOLDER", tmp_path)
     page = Page(name, monkeypatch)
     assert "fgsm_confidence_bin_99.csv" in " ".join(page.texts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*PAGES, "method", "data_and_model", "case_study"])
+def test_a_page_works_on_grids_of_its_own_and_without_case_studies(study, monkeypatch, name):
+    grids = ("case", "hypothesis", "all_images", "objectives")
+    changes = {f"{grid}_epsilon_255": (0.0, 0.25, 3.0, 30.0) for grid in grids}
+    study(SOME_FOOLED, [0] * 12, **changes | {"cases": ()})
+    assert Page(name, monkeypatch).texts

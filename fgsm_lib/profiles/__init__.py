@@ -54,6 +54,11 @@ class Profile:
         return tuple(epsilon for epsilon in self.sweep_epsilon_255 if epsilon <= 2)
 
     @property
+    def example(self) -> int:
+        """The sample that the pages about one image show: the first case study, else sample 0."""
+        return self.cases[0] if self.cases else 0
+
+    @property
     def other_variants(self) -> list[tuple[str, str]]:
         """The three pairs of objective and clip that the profile's own sweep does not use."""
         return [pair for pair in VARIANTS if pair != (self.objective, self.clip)]
