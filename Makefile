@@ -7,7 +7,7 @@ AUDIT := $(VENV)/audit/bin
 OPTIONS = --profile '$(PROFILE)' $(if $(DATA),--data '$(DATA)') \
           $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(ARCH),--arch '$(ARCH)')
 
-.PHONY: help site case sweep verify bench serve test lock audit publish-check demo-weights format clean
+.PHONY: help site case sweep verify bench serve test slow-test lock audit publish-check demo-weights format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -33,7 +33,10 @@ serve: $(VENV)/.site ## show the built site at an address of this machine
 	@$(BIN)/fgsm serve
 
 test: $(VENV)/.test ## run the fast tests
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --junitxml=_build/tests/fast.xml
+
+slow-test: $(VENV)/.test ## run the slow tests: hostile files, faults, small builds
+	@$(BIN)/python -m pytest -m "slow and not real" --junitxml=_build/tests/slow.xml
 
 lock: $(AUDIT)/python ## renew requirements.lock, the hashes of every package
 	@echo "# Every package of the site and of the tests with the hashes of its files on the public index." > $(VENV)/lock

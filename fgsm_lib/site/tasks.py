@@ -57,6 +57,7 @@ PAGES = {
     "claims": "claims.py",
     "your-own": "your_own.py",
     "performance": "performance.py",
+    "tested": "tested.py",
     "about": "about.py",
 }
 CASE_NOTEBOOK = "case_study.py"
@@ -234,7 +235,10 @@ class Tasks:
         library = [path for path in LIBRARY.rglob("*.py") if LIBRARY / "site" not in path.parents]
         library += [*LIBRARY.glob("published/*.csv"), *LIBRARY.glob("demo/*.json")]
         library += LIBRARY.glob("bench/*.json")
-        measured = [path for path in [build_folder() / "bench.json"] if path.exists()]
+        measured = {  # what other commands left for a page to show
+            "performance": list(build_folder().glob("bench.json")),
+            "tested": sorted((build_folder() / "tests").glob("*.xml")),
+        }
         for name, (notebook, parameters) in self.notebooks.items():
             source = self.project / "notebooks" / notebook
             target = self.folder / "pages" / f"{name}.ipynb"
@@ -247,7 +251,7 @@ class Tasks:
                     LIBRARY / "site" / "execute.py",
                     *library,
                     *self.tables,
-                    *(measured if name == "performance" else []),
+                    *measured.get(name, []),
                 ],
                 "uptodate": [
                     config_changed(json.dumps([parameters, str(self.profile)])),

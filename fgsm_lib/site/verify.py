@@ -32,7 +32,7 @@ CONFIDENCE = 0.01  # how far one image's confidence may move
 MOVING = 0.01  # the share of images that may do so, at least one: bounds how far a mean may move
 SPREAD = 32  # rows of each table whose classes are compared one by one
 # Pages about the machine and the moment: their numbers differ from build to build.
-CIRCUMSTANCES = {"about", "performance"}
+CIRCUMSTANCES = {"about", "performance", "tested"}
 
 
 @dataclass(frozen=True)
