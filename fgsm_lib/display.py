@@ -17,15 +17,17 @@ import pandas as pd
 from IPython.display import Markdown, display
 from PIL import Image
 
-from fgsm_lib import figures, slider
+from fgsm_lib import figures, live, slider
 from fgsm_lib.cases import Case
 from fgsm_lib.datasets import Photo
 from fgsm_lib.markdown import escape
+from fgsm_lib.study import Study
 
 FIGURE_MIME = "application/vnd.fgsm.figure+json"
 TABLE_MIME = "application/vnd.fgsm.table+json"
 SLIDER_MIME = "application/vnd.fgsm.slider+json"
-OWN_MIMES = (FIGURE_MIME, TABLE_MIME, SLIDER_MIME)
+LIVE_MIME = "application/vnd.fgsm.live+json"
+OWN_MIMES = (FIGURE_MIME, TABLE_MIME, SLIDER_MIME, LIVE_MIME)
 
 
 def show(
@@ -77,18 +79,31 @@ def show_slider(case: Case, start_255: float, *, name: str, caption: str) -> Non
     data, files = slider.packed(case, start_255)
     shown = data["stops"][data["start"]]
     pictures = [files[picture["file"]] for picture in shown["pictures"]]
-    content = {
-        "data": data,
-        "files": {file: base64.b64encode(bytes_).decode() for file, bytes_ in files.items()},
-        "name": name,
-        "caption": caption,
-    }
     bundle = {
-        SLIDER_MIME: content,
+        SLIDER_MIME: _with_files(data, files, name, caption),
         "image/png": base64.b64encode(_beside(pictures)).decode(),
         "text/plain": shown["summary"],
     }
     display(bundle, raw=True)
+
+
+def show_live(study: Study, *, name: str, caption: str) -> None:
+    """Display the figure of the live page, where the reader's browser attacks a picture.
+
+    In Jupyter, which lacks the page's scripts, a line of text.
+    """
+    data, files = live.packed(study)
+    bundle = {
+        LIVE_MIME: _with_files(data, files, name, caption),
+        "text/plain": "On the site, the classifier runs here in the reader's browser.",
+    }
+    display(bundle, raw=True)
+
+
+def _with_files(data: dict, files: dict[str, bytes], name: str, caption: str) -> dict:
+    """A representation for the site that brings picture files along."""
+    encoded = {file: base64.b64encode(content).decode() for file, content in files.items()}
+    return {"data": data, "files": encoded, "name": name, "caption": caption}
 
 
 def _beside(files: list[bytes]) -> bytes:

@@ -94,6 +94,11 @@ def lossless(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def file_name(sample: int, file: bytes) -> str:
+    """What a picture of a sample is called: equal contents, equal name."""
+    return f"{sample}-{hashlib.sha256(file).hexdigest()[:12]}.webp"
+
+
 def packed(case: Case, start_255: float) -> tuple[dict, dict[str, bytes]]:
     """The slider as data for a page, and the picture files that the data name.
 
@@ -103,7 +108,7 @@ def packed(case: Case, start_255: float) -> tuple[dict, dict[str, bytes]]:
 
     def named(pixels: np.ndarray) -> str:
         file = lossless(pixels)
-        name = f"{case.photo.sample}-{hashlib.sha256(file).hexdigest()[:12]}.webp"
+        name = file_name(case.photo.sample, file)
         files[name] = file
         return name
 

@@ -69,6 +69,7 @@ say(
 #   hand, and from which ε people can see it.
 # - [Data and model](data-and-model.ipynb): what is attacked.
 # - The case studies in the menu: three images, from ε = 0 to 20/255.
+# - [Attack a picture live](live.ipynb): the classifier in your browser, on a picture of yours.
 # - [The hypothesis](hypothesis.ipynb): are images with a high initial confidence harder to
 #   manipulate?
 # - [What made the published curves](objectives.ipynb): two objectives and two clips, side by side.

@@ -2,18 +2,13 @@
 // lie in a block of JSON on the page; this only swaps them, and draws the bars and the curve.
 "use strict";
 (() => {
-  const element = (name, options = {}, ...children) => {
-    const made = Object.assign(document.createElement(name), options);
-    made.append(...children);
-    return made;
-  };
+  const { element, bars } = window.fgsm;
   const drawn = (name, attributes = {}, ...children) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     made.append(...children);
     return made;
   };
-  const percent = (value) => `${(100 * value).toFixed(1)}%`;
 
   // The curve's box, in units of its own; the axis of ε is linear up to 1 and logarithmic beyond,
   // as in the figure below.
@@ -68,29 +63,6 @@
     return { svg, mark };
   }
 
-  function bars(count) {
-    const rows = Array.from({ length: count }, () => {
-      const name = element("th", { scope: "row" });
-      const fill = element("span", { className: "fill" });
-      const value = element("td", { className: "value" });
-      const row = element("tr", {}, name, element("td", { className: "bar" }, fill), value);
-      row.children[1].setAttribute("aria-hidden", "true");
-      return { row, name, fill, value };
-    });
-    const table = element("table", {}, element("tbody", {}, ...rows.map(({ row }) => row)));
-    table.prepend(element("caption", {}, "Top-5 classes (✓ the label)"));
-    const show = ({ top5 }) => {
-      rows.forEach(({ row, name, fill, value }, i) => {
-        const [what, probability, right] = top5[i];
-        row.className = right ? "right" : "";
-        name.textContent = right ? `✓ ${what}` : what;
-        fill.style.width = percent(probability);
-        value.textContent = percent(probability);
-      });
-    };
-    return { table, show };
-  }
-
   let count = 0;
   function start(root) {
     const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
@@ -106,7 +78,7 @@
       title: place.querySelector(".title"),
       text: place.querySelector(".seen"),
     }));
-    const top5 = bars(stops[0].top5.length);
+    const top5 = bars(stops[0].top5.length, "Top-5 classes (✓ the label)");
     const confidence = curve(stops);
     const legend = element(
       "p",
@@ -145,7 +117,7 @@
       });
       input.setAttribute("aria-valuetext", stop.value);
       output.textContent = `ε = ${stop.epsilon}/255`;
-      top5.show(stop);
+      top5.show(stop.top5);
       confidence.mark(stop);
     };
     // The sentence is a live region: said when the slider rests, not at every stop it passes.

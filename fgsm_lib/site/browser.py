@@ -5,21 +5,24 @@
 and, where there are none, a sentence that says why. The page is built in any case.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import click
 
-from fgsm_lib.classifiers import file_sha256
-from fgsm_lib.site import onnx_export, runtime
-from fgsm_lib.study import open_study
+from fgsm_lib.site import runtime
 
 MANIFEST = "classifier.json"
+STATIC = Path("book", "_static", "live")  # in the source of the book; _static/live in the site
 
 
 def write_classifier(profile: str) -> Path:
     """Export the classifier of a profile; the folder appears whole or stays as it was."""
+    from fgsm_lib.site import onnx_export  # torch takes seconds to import: only where needed
+    from fgsm_lib.study import open_study
+
     study = open_study(profile)
     folder = study.folder / "live"
     unfinished = folder.with_name(".live")
@@ -28,7 +31,7 @@ def write_classifier(profile: str) -> Path:
     manifest = {"missing": "", "version": ""}
     try:
         onnx_export.export(study.classifier, unfinished)
-        manifest["version"] = file_sha256(unfinished / onnx_export.GRADIENT)[:12]
+        manifest["version"] = _sha256(unfinished)[:12]
     except onnx_export.NotExportable as error:
         manifest["missing"] = (
             f"The classifier of this build, {study.classifier.name}, cannot be written for a "
@@ -41,15 +44,34 @@ def write_classifier(profile: str) -> Path:
     return folder
 
 
-def collect(profile_folder: Path, target: Path) -> None:
-    """Put the classifier's and the runtime's files side by side, manifests included."""
+def _sha256(folder: Path) -> str:
+    """Of the contents of all files of a folder."""
+    contents = [path.read_bytes() for path in sorted(folder.iterdir())]
+    return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+def collect(profile_folder: Path, source: Path) -> None:
+    """Put the classifier's and the runtime's files side by side into the source of the book."""
     for folder in (profile_folder / "live", runtime.runtime_folder()):
         if folder.is_dir():
-            shutil.copytree(folder, target, dirs_exist_ok=True)
+            shutil.copytree(folder, source / STATIC, dirs_exist_ok=True)
+
+
+def is_whole(manifest: Path, *, tolerate_missing: bool = True) -> bool:
+    """Whether a manifest can be read and its files are there, of the sizes it names.
+
+    Without ``tolerate_missing``, one that says why there are no files does not count.
+    """
+    try:
+        said = json.loads(manifest.read_text())
+        files = {name: (manifest.parent / name).stat().st_size for name in said["files"]}
+        return files == said["files"] and (tolerate_missing or not said["missing"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def manifest(folder: Path) -> dict:
-    """What the page has to know of a folder that ``collect`` filled.
+    """What the page has to know of the files that ``collect`` put together.
 
     ``files`` are name and size in bytes, ``version`` changes with their contents, ``missing`` is a
     sentence, empty where everything is there.

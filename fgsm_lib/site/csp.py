@@ -41,15 +41,17 @@ def protect(folder: Path) -> None:
 def policy_of(page: str, text: str) -> str:
     """The policy of one page: its own origin, and the theme's inline scripts by their hashes."""
     scripts = ["'self'", *(f"'sha256-{digest}'" for digest in _inline_scripts(page, text))]
+    images = ["'self'", "data:"]
     if page in WASM_PAGES:
         scripts.append("'wasm-unsafe-eval'")
+        images.append("blob:")  # a reader's own picture
     return "; ".join(
         [
             "default-src 'self'",
             f"script-src {' '.join(scripts)}",
             # Equations and the theme's scripts bring styles; a style cannot run anything.
             "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data:",
+            f"img-src {' '.join(images)}",
             "font-src 'self' data:",
             "object-src 'none'",
             "base-uri 'none'",

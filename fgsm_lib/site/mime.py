@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from docutils import nodes
 
-from fgsm_lib.display import FIGURE_MIME, OWN_MIMES, SLIDER_MIME, TABLE_MIME
-from fgsm_lib.site import slider_html
+from fgsm_lib.display import FIGURE_MIME, LIVE_MIME, OWN_MIMES, SLIDER_MIME, TABLE_MIME
+from fgsm_lib.site import browser, live_html, slider_html
 
 
 class Renderer:
@@ -30,6 +30,8 @@ class Renderer:
             return [_table(renderer, data)]
         if data.mime_type == SLIDER_MIME:
             return [_slider(renderer, data)]
+        if data.mime_type == LIVE_MIME:
+            return [_live(renderer, data)]
         return None
 
 
@@ -76,23 +78,42 @@ def size_of(svg: str) -> tuple[int, int]:
 
 
 def _slider(renderer, data) -> nodes.figure:
-    """A numbered figure whose pictures a script swaps; without the script, those of one ε.
+    """A numbered figure whose pictures a script swaps; without the script, those of one ε."""
+    to_root = _with_files(renderer, data.content)
+    return _interactive(
+        renderer, data, slider_html.markup(data.content["data"], f"{to_root}_images/")
+    )
 
-    The files are written where Sphinx puts images; it would copy only those that a page shows.
+
+def _live(renderer, data) -> nodes.figure:
+    """A numbered figure in which a script runs the classifier; without it, the pictures."""
+    to_root = _with_files(renderer, data.content)
+    app = renderer.renderer.sphinx_env.app
+    manifest = browser.manifest(Path(app.srcdir) / browser.STATIC)
+    markup = live_html.markup(data.content["data"], manifest, f"{to_root}_images/", to_root)
+    return _interactive(renderer, data, markup)
+
+
+def _with_files(renderer, content: dict) -> str:
+    """Write a figure's picture files; returns the way from its page to the root of the site.
+
+    They go where Sphinx puts images; it would copy only those that a page shows.
     """
-    content = data.content
     env = renderer.renderer.sphinx_env
     folder = Path(env.app.outdir) / "_images"
     folder.mkdir(parents=True, exist_ok=True)
     for name, file in content["files"].items():
         (folder / name).write_bytes(base64.b64decode(file))
-    to_root = "../" * env.docname.count("/")
-    markup = slider_html.markup(content["data"], f"{to_root}_images/")
+    return "../" * env.docname.count("/")
+
+
+def _interactive(renderer, data, markup: str) -> nodes.figure:
+    """HTML that a script of the site brings to life, as a figure with number and caption."""
     figure = nodes.figure("", nodes.raw("", markup, format="html"), classes=["slider"])
     caption = nodes.caption()
-    caption += _markdown(renderer, content["caption"], data.line)
+    caption += _markdown(renderer, data.content["caption"], data.line)
     figure += caption
-    return _labeled(renderer, figure, content["name"])
+    return _labeled(renderer, figure, data.content["name"])
 
 
 def _table(renderer, data) -> nodes.table:

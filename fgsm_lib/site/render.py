@@ -18,7 +18,16 @@ import yaml
 
 from fgsm_lib.display import OWN_MIMES
 from fgsm_lib.profiles import build_folder, load_profile
-from fgsm_lib.site import MARKER, csp, end_with, end_with_the_build, equations, head, icons
+from fgsm_lib.site import (
+    MARKER,
+    browser,
+    csp,
+    end_with,
+    end_with_the_build,
+    equations,
+    head,
+    icons,
+)
 
 
 def render(project: Path, profile_name: str, pages: list[str], title: str) -> Path:
@@ -73,6 +82,7 @@ def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
     source.mkdir(parents=True)
     shutil.copy(project / "_config.yml", source)
     shutil.copytree(project / "book", source / "book")
+    browser.collect(folder, source)
     toc = with_cases(yaml.safe_load((project / "_toc.yml").read_text(encoding="utf-8")), pages)
     (source / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     downloads = source / "downloads"

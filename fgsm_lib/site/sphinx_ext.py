@@ -11,6 +11,12 @@ from fgsm_lib.site import equations, meta, mime
 
 logger = logging.getLogger(__name__)
 
+# Class of an element that scripts bring to life -> its style sheets and scripts.
+INTERACTIVE = {
+    "epsilon-slider": (("slider.css",), ("parts.js", "slider.js")),
+    "epsilon-slider live-attack": (("slider.css", "live.css"), ("parts.js", "live.js")),
+}
+
 
 def tag_equations(app: Sphinx, doctree: nodes.document) -> None:
     """Show the equation labeled ``eq-1-2`` as (1.2): the original page's numbers."""
@@ -36,9 +42,12 @@ def repair_page(app: Sphinx, pagename: str, templatename: str, context: dict, do
     body = body.replace(' role="doc-biblioentry"', ' role="listitem"')
     body = body.replace(' role="doc-backlink"', "")
     context["body"] = body
-    if 'class="epsilon-slider"' in body:  # on no other page
-        app.add_css_file("slider.css")
-        app.add_js_file("slider.js", loading_method="defer")
+    for element, (styles, scripts) in INTERACTIVE.items():
+        if f'class="{element}"' in body:  # on no other page
+            for style in styles:
+                app.add_css_file(style)
+            for script in scripts:
+                app.add_js_file(script, loading_method="defer")
 
 
 def describe_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:

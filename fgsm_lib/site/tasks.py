@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from fgsm_lib.demo.workers import available_cores
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import Profile, build_folder, data_folder, variant_name
-from fgsm_lib.site import MARKER, PARENT
+from fgsm_lib.site import MARKER, PARENT, browser, runtime
 from fgsm_lib.site.forks import execute_page, page_processes, warm_up
 
 LIBRARY = Path(__file__).parents[1]
@@ -55,6 +55,7 @@ PAGES = {
     "iterative": "iterative.py",
     "questions": "questions.py",
     "claims": "claims.py",
+    "live": "live.py",
     "your-own": "your_own.py",
     "performance": "performance.py",
     "tested": "tested.py",
@@ -168,6 +169,8 @@ def run(
         creators = {
             "task_sweep": tasks.sweep,
             "task_page": tasks.pages,
+            "task_classifier": tasks.classifier,
+            "task_runtime": tasks.runtime,
             "task_site": tasks.site,
             "DOIT_CONFIG": options,
         }
@@ -268,12 +271,49 @@ class Tasks:
             failure = f"{source.name} (page {target.stem}): its process was killed."
         return PageFailed(failure) if failure else None
 
+    def classifier(self) -> dict:
+        manifest = self.folder / "live" / browser.MANIFEST
+        inputs = [LIBRARY / f"{module}.py" for module in ("_torchvision", "classifiers")]
+        inputs += [LIBRARY / "site" / f"{module}.py" for module in ("browser", "onnx_export")]
+        inputs += [self.profile.weights] if self.profile.weights else []
+        inputs += [data_folder(self.profile) / "categories.csv"]
+        return {
+            "actions": [(self._write_classifier, [])],
+            "io": {"capture": False},  # as for the pages
+            "file_dep": inputs,
+            "task_dep": ["sweep"],  # which would be measured beside it, and be slower
+            "uptodate": [config_changed(self.profile.arch), lambda: browser.is_whole(manifest)],
+            "targets": [manifest],
+            "title": lambda task: "classifier for the live page",
+        }
+
+    def _write_classifier(self) -> PageFailed | None:
+        try:
+            self.processes.submit(browser.write_classifier, self.argument).result()
+        except BrokenExecutor:
+            return PageFailed("the process that exports the classifier was killed.")
+
+    def runtime(self) -> dict:
+        manifest = runtime.runtime_folder() / runtime.MANIFEST
+        command = _command("fgsm_lib.site.runtime")
+        return {
+            "actions": [CmdAction(command, shell=False, env=_environment())],
+            "file_dep": [runtime.LOCK, LIBRARY / "site" / "runtime.py"],
+            "task_dep": ["sweep"],
+            # Where npm could not be reached, the next build tries again.
+            "uptodate": [lambda: browser.is_whole(manifest, tolerate_missing=False)],
+            "targets": [manifest],
+            "title": lambda task: "runtime of the live page, from npm",
+        }
+
     def site(self) -> dict:
         inputs = [path for path in (self.project / "book").rglob("*") if path.is_file()]
         inputs += [self.project / "_config.yml", self.project / "_toc.yml"]
         inputs += [path for path in (LIBRARY / "site").iterdir() if path.is_file()]
         names = self._page_order()
         inputs += [self.folder / "pages" / f"{name}.ipynb" for name in names]
+        inputs += [self.folder / "live" / browser.MANIFEST]
+        inputs += [runtime.runtime_folder() / runtime.MANIFEST]
         command = _command(
             "fgsm_lib.site.render",
             "--profile",
