@@ -147,7 +147,6 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (epsilon, method), group in table.groupby(["epsilon_255", "method"], sort=False):
         fooled = int((~group["correct"]).sum())
-        rate, low, high = analysis.rate(fooled, len(group))
         center, below, above = analysis.mean(group["confidence"])
         spread = "" if np.isnan(below) else f" ({below:.2f}–{above:.2f})"
         rows.append(
@@ -155,8 +154,7 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
                 "ε": f"{epsilon:g}/255",
                 "method": method,
                 "gradients": GRADIENTS[method],
-                "fooled": f"{fooled} of {len(group)}",
-                "rate": f"{rate:.2f} ({low:.2f}–{high:.2f})",
+                "fooled": analysis.count_text(fooled, len(group)),
                 "mean confidence": f"{center:.2f}{spread}",
                 "PSNR in dB": decibels(group["psnr"].mean()),
                 "SSIM": f"{group['ssim'].mean():.4f}",
@@ -198,38 +196,52 @@ def _beyond_one_step(fooled: pd.DataFrame) -> str:
     )
 
 
-def cleaner_sentence(table: pd.DataFrame) -> str:
-    """Whether iterative images are closer to the clean ones at the same budget, image by image."""
-    # An image that some method left as it was has an infinite PSNR, and no gain to average.
+def gains(table: pd.DataFrame) -> pd.DataFrame:
+    """How much closer to the clean image BIM and PGD stay than FGSM, image by image.
+
+    Images that some method left as they were have an infinite PSNR and are left out.
+
+    Columns: epsilon_255, method, n, and psnr (dB) and ssim, the mean gains, each with its 95 %
+    bounds ``_low`` and ``_high`` (Student's t; NaN for one image).
+    """
     finite = np.isfinite(table["psnr"]).groupby(table["sample"]).transform("all")
-    changed = table[finite & (table["method"] != "random signs")]
-    if changed["sample"].nunique() < 2:
-        return "Fewer than two attacked images do not tell which method looks cleaner."
-    parts, holds = [], []
-    for epsilon, group in changed.groupby("epsilon_255"):
+    rows = []
+    for epsilon, group in table[finite].groupby("epsilon_255"):
         wide = group.pivot(index="sample", columns="method", values=["psnr", "ssim"])
         for method in ("BIM", "PGD"):
-            psnr, ssim = (
-                analysis.mean(wide[measure, method] - wide[measure, "FGSM"])
-                for measure in ("psnr", "ssim")
-            )
-            holds += [low > 0 for _, low, _ in (psnr, ssim)]
-            parts.append(
-                f"{method} at {epsilon:g}/255 by {_gain(psnr, 1)} dB of PSNR and by "
-                f"{_gain(ssim, 4)} of SSIM"
-            )
-    verdict = "holds" if all(holds) else "holds in part" if any(holds) else "does not hold"
-    n = changed["sample"].nunique()
+            row = {"epsilon_255": epsilon, "method": method, "n": len(wide)}
+            for measure in ("psnr", "ssim"):
+                gain = analysis.mean(wide[measure, method] - wide[measure, "FGSM"])
+                names = (measure, f"{measure}_low", f"{measure}_high")
+                row |= dict(zip(names, gain, strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def gain_table(gained: pd.DataFrame) -> pd.DataFrame:
+    """``gains`` for reading."""
+    columns = {"PSNR in dB": ("psnr", 1), "SSIM": ("ssim", 4)}
+    rows = []
+    for gain in gained.to_dict(orient="records"):
+        row = {"ε": f"{gain['epsilon_255']:g}/255", "method": gain["method"], "images": gain["n"]}
+        for name, (key, digits) in columns.items():
+            low, high = gain[f"{key}_low"], gain[f"{key}_high"]
+            row[name] = f"{gain[key]:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def cleaner_sentence(gained: pd.DataFrame) -> str:
+    """Whether iterative images are closer to the clean ones at the same budget."""
+    if gained.empty or gained["n"].min() < 2:
+        return "Fewer than two attacked images do not tell which method looks cleaner."
+    holds = (gained[["psnr_low", "ssim_low"]] > 0).to_numpy()
+    verdict = "holds" if holds.all() else "holds in part" if holds.any() else "does not hold"
     return (
         f"At equal L∞ size, the promise that iterative methods look cleaner **{verdict}** in this "
-        f"run. Mean gain over FGSM on the same image, over {n} images (95 % intervals; more is "
-        f"closer to the clean image): {'; '.join(parts)}."
+        f"run: of the {holds.size} mean gains over FGSM, {int(holds.sum())} lie above zero with "
+        "their whole 95 % interval."
     )
-
-
-def _gain(values: tuple[float, float, float], digits: int) -> str:
-    center, low, high = values
-    return f"{center:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def smallest_table(smallest: pd.DataFrame, samples: Sequence[int]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fgsm_lib import attacks, figures_iterative, iterative, perception
+from fgsm_lib import analysis, attacks, figures_iterative, iterative, perception
 from fgsm_lib.datasets import PhotoDataset
 from fgsm_lib.profiles import load_profile
 from fgsm_lib.study import Study
@@ -92,7 +92,7 @@ def test_no_correct_image_gives_an_empty_table_and_words(study, monkeypatch):
     table = iterative.comparison(study)
     assert table.empty
     assert "none to fool" in iterative.success_sentence(table)
-    assert "Fewer than two" in iterative.cleaner_sentence(table)
+    assert "Fewer than two" in iterative.cleaner_sentence(iterative.gains(table))
     assert iterative.summary_table(table).empty
 
 
@@ -100,10 +100,10 @@ def test_success_is_counted_by_hand():
     table = rows((True, True, True, 1), (False, True, True, 3), (False, False, False, 2))
     summary = iterative.summary_table(table).set_index("method")
     assert summary["fooled"].to_dict() == {
-        "FGSM": "1 of 3",
-        "BIM": "2 of 3",
-        "PGD": "2 of 3",
-        "random signs": "0 of 3",
+        "FGSM": "1: 0.33 (0.06–0.79)",
+        "BIM": "2: 0.67 (0.21–0.94)",
+        "PGD": "2: 0.67 (0.21–0.94)",
+        "random signs": "0: 0.00 (0.00–0.56)",
     }
     assert summary.loc["BIM", "PSNR in dB"] == "32.0"
     text = iterative.success_sentence(table)
@@ -123,16 +123,20 @@ def test_methods_that_fool_the_same_images_are_said_to():
 )
 def test_the_promise_is_judged_image_by_image_and_by_its_interval(gains, verdict):
     table = rows(*((True, True, True, gain) for gain in gains))
-    text = iterative.cleaner_sentence(table)
-    assert f"**{verdict}" in text
-    assert f"by {sum(gains) / 2:+.1f} (" in text
+    gained = iterative.gains(table)
+    assert f"**{verdict}" in iterative.cleaner_sentence(gained)
+    assert gained["psnr"].tolist() == pytest.approx([sum(gains) / 2] * 2)
+    assert gained.loc[0, ["psnr", "psnr_low", "psnr_high"]].tolist() == pytest.approx(
+        analysis.mean(pd.Series(gains))
+    )
+    assert f"{sum(gains) / 2:+.1f} (" in iterative.gain_table(gained)["PSNR in dB"][0]
 
 
 def test_an_image_that_does_not_change_has_no_gain():
     table = rows((True, True, True, 1), (True, True, True, 2), (False, False, False, np.inf))
-    text = iterative.cleaner_sentence(table)
-    assert "over 2 images" in text
-    assert "nan" not in text
+    gained = iterative.gains(table)
+    assert gained["n"].tolist() == [2, 2]
+    assert gained["psnr"].tolist() == pytest.approx([1.5, 1.5])
 
 
 @pytest.mark.parametrize("fooled", [True, False])
@@ -141,7 +145,7 @@ def test_one_image_has_a_figure_and_no_interval(fooled):
     figure, alt = figures_iterative.success(table)
     plt.close(figure)
     assert "among 1 initially correct" in alt
-    said = iterative.cleaner_sentence(table) + iterative.success_sentence(table)
+    said = iterative.cleaner_sentence(iterative.gains(table)) + iterative.success_sentence(table)
     assert "nan" not in said + iterative.summary_table(table).to_string()
 
 
