@@ -199,11 +199,12 @@ def left_table(verdict: analysis.Verdict, left: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def left_reading(minimal: pd.DataFrame, left: pd.DataFrame) -> str:
+def left_reading(minimal: pd.DataFrame, verdict: analysis.Verdict, left: pd.DataFrame) -> str:
     """How much of "confident images are harder" is left once a rival is known."""
     if left["shared"].isna().any():
         return _too_little(minimal)
-    return " ".join(_left(NAMES[name], row) for name, row in left.iterrows())
+    alone = f"Confidence alone: ρ = {verdict.rho:.2f}."
+    return " ".join([alone, *(_left(NAMES[name], row) for name, row in left.iterrows())])
 
 
 def _left(name: str, row: pd.Series) -> str:
@@ -214,9 +215,9 @@ def _left(name: str, row: pd.Series) -> str:
         )
     rho = f"ρ = {row['value']:.2f}, 95 % interval {row['low']:.2f} to {row['high']:.2f}"
     if row["low"] > 0:
-        said = "more confident images still hold out longer"
+        said = "more confident images still hold out longer than others of equal rank"
     elif row["high"] < 0:
-        said = "more confident images fall *earlier*"
+        said = "more confident images fall *earlier* than others of equal rank"
     else:
         said = "nothing is left of the hypothesis that this run could tell from chance"
     return f"With the {name} known, {said} ({rho})."

@@ -92,9 +92,10 @@ if any(map(len, groups.values())):
         control_groups,
         study.table["epsilon_255"].max(),
         name="fig-survival",
-        caption=f"Share of {among} not yet fooled over ε, by clean confidence, with 95 % "
-        "intervals; a marker is where it falls to one half. Below: random signs, on "
-        f"{sum(map(len, control_groups.values()))} of the same images.",
+        caption="Share of the images not yet fooled over ε, by clean confidence, with 95 % "
+        f"intervals: the {sum(map(len, groups.values()))} of {among} that lie in the original's "
+        "five bins. A marker is where a curve falls to one half. Below: random signs, on "
+        f"{sum(map(len, control_groups.values()))} of them.",
     )
 
 # %% tags=["remove-input"]
@@ -104,8 +105,8 @@ say(survival_wording.survival_reading(minimal, analysis.ORIGINAL_BINS))
 show_table(
     survival_wording.median_table(minimal, analysis.ORIGINAL_BINS),
     name="tab-medians",
-    caption=f"By clean confidence, of {among}: how many there are, how many of them FGSM fools at "
-    "some ε, and the ε by which half of them are fooled (95 % interval).",
+    caption="The same images by clean confidence: how many there are, how many of them FGSM fools "
+    "at some ε, and the ε by which half of them are fooled (95 % interval).",
 )
 
 # %% tags=["remove-input"]
@@ -168,7 +169,7 @@ show_table(
 )
 
 # %% tags=["remove-input"]
-say(survival_wording.left_reading(minimal, left))
+say(survival_wording.left_reading(minimal, verdict, left))
 
 # %% [markdown]
 # ## What this does not show

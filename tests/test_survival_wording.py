@@ -150,7 +150,8 @@ def test_what_is_left_is_said_by_its_interval(interval, said):
         index=list(survival.PREDICTORS[1:]),
         columns=["shared", *survival_wording.VALUE],
     )
-    text = survival_wording.left_reading(HARDER, left)
+    text = survival_wording.left_reading(HARDER, survival.judge(HARDER), left)
+    assert text.startswith("Confidence alone: ρ = 1.00.")
     assert text.count(said) == 2
     rows = survival_wording.left_table(survival.judge(HARDER), left)
     assert rows["known besides"].tolist() == ["nothing", "logit margin", "first-order ε̂"]
@@ -171,7 +172,7 @@ def test_every_sentence_and_table_of_a_degenerate_run(made_up):
         survival_wording.survival_reading(made_up, ORIGINAL_BINS),
         survival_wording.chance_reading(made_up),
         survival_wording.rivals_reading(made_up, rivals),
-        survival_wording.left_reading(made_up, left),
+        survival_wording.left_reading(made_up, verdict, left),
         survival_wording.grid_reading(made_up, swept(made_up, [0, 1, 128])),
         survival_wording.median_table(made_up, ORIGINAL_BINS).to_string(),
         survival_wording.rivals_table(rivals).to_string(),
