@@ -165,8 +165,10 @@ show_table(
 # ## Where gradients vanish
 #
 # The factor $1 - p_y$ makes the gradient of the cross-entropy small where the classifier is sure.
-# Its sign does not care, until float32 does: where $p_y$ rounds to 1, the factor is 0, no pixel
-# moves, and the attack fails for a reason that has nothing to do with robustness.
+# Its sign does not care, until float32 does, in two steps. Where $p_y$ rounds to 1 (below 2⁻²⁴ of
+# doubt), the term of the true class is lost: the attack only lifts the rivals. Where the $p_k$ of
+# all rivals round to 0, too (below about 10⁻⁴⁵), nothing is left: no pixel moves, and the attack
+# fails for a reason that has nothing to do with robustness.
 
 # %% tags=["hide-input"]
 if samples:

@@ -168,6 +168,20 @@ def test_the_clip_is_judged_image_by_image():
     assert "at most by 0.20 (sample 0 at 4/255)" in text
 
 
+@pytest.mark.parametrize(
+    ("lead", "true_class_left", "rivals_left"),
+    [(10.0, True, True), (40.0, False, True), (200.0, False, False)],
+)
+def test_float32_loses_the_true_class_first_and_the_rivals_later(
+    lead, true_class_left, rivals_left
+):
+    """What the page says: 1 - p_y is 5e-5, then 4e-18 < 2⁻²⁴, then e⁻²⁰⁰, below any float32."""
+    logits = torch.tensor([[lead, 0.0, 0.0]], requires_grad=True)
+    (slopes,) = torch.autograd.grad(attacks.cross_entropy(logits, torch.tensor([0])), logits)
+    assert bool(slopes[0, 0] < 0) == true_class_left
+    assert bool((slopes[0, 1:] > 0).all()) == rivals_left
+
+
 def test_zeros_are_counted_by_confidence():
     table = objectives.zero_table(
         {"cross_entropy": BOTH["cross_entropy", "valid"]}, [(0.99, 1.0), (0.0, 0.99)]
