@@ -183,6 +183,14 @@ def test_a_table_without_epsilon_and_with_infinities_is_summarized_whole(folder)
     ]
 
 
+def test_a_table_without_confidences_has_its_counts_and_means(folder):
+    rows = table().drop(columns=["top5_classes", "top5_confidences"]).assign(attack="BIM")
+    rows.to_parquet(folder / "iterative.parquet")
+    expected = reference(folder)
+    assert expected["iterative: correct"] == [0, 0]
+    assert "iterative: class of a row" not in expected
+
+
 @pytest.mark.parametrize(
     ("text", "printed"),
     [("0.85 (0.80–0.89)", ["0.85", "0.80", "0.89"]), ("from -3 to 4/255", ["-3", "4", "255"]),

@@ -87,7 +87,7 @@ def of_table(table: pd.DataFrame) -> Iterator[tuple[str, Series]]:
             yield name, Series([int(part.sum()) for part in parts], labels, near)
         elif types.is_float_dtype(table[name]):
             yield from _of_numbers(name, parts, labels)
-    if grouped and "predicted_class" in table:
+    if grouped and "top5_confidences" in table:  # without them, nobody knows what is a tie
         yield from _of_rows(table, ties)
 
 
