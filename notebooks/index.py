@@ -29,9 +29,10 @@ epsilon = wording.telling_epsilon(case)
 # %% [markdown]
 # A classifier that is right about a picture can be made wrong by changing every pixel a little,
 # all in one step, in the direction that hurts most. That step is the Fast Gradient Sign Method
-# (FGSM) of {cite:t}`goodfellow2015`. This site explains it, attacks three images closely and a
-# thousand statistically, and shows its work: every figure, table and number on it was computed by
-# the notebooks that you can download from each page.
+# (FGSM) of {cite:t}`goodfellow2015`.
+#
+# This site explains it, attacks three images closely and a thousand statistically, and shows its
+# work: every figure, table and number was computed by the notebooks that each page offers.
 
 # %% tags=["remove-input"]
 show(
@@ -63,17 +64,19 @@ say(
 )
 
 # %% [markdown]
-# ## Where to go
+# ## What you can do here
 #
-# - [The method](method.ipynb): two equations, why one small step is enough, an example worked by
-#   hand, and from which ε people can see it.
-# - [Data and model](data-and-model.ipynb): what is attacked.
-# - The case studies in the menu: three images, from ε = 0 to 20/255.
-# - [Attack a picture live](live.ipynb): the classifier in your browser, on a picture of yours.
-# - [The hypothesis](hypothesis.ipynb): are images with a high initial confidence harder to
-#   manipulate?
-# - [What made the published curves](objectives.ipynb): two objectives and two clips, side by side.
-# - [One step against many](iterative.ipynb): FGSM beside its iterative relatives.
-# - [The original's claims, checked](claims.ipynb): every sentence of the original page, judged on
-#   its own numbers and on this run.
-# - [About this build](about.ipynb): versions, hashes, times.
+# **Understand it.** [The method](method.ipynb) in two equations, with an example worked by hand.
+# [Data and model](data-and-model.ipynb): what is attacked. Then the case studies in the menu.
+#
+# **Try it.** Move ε on any case study. [Attack a picture live](live.ipynb), one of yours too: it
+# never leaves your machine. Ask the same of [your own model and images](your-own.ipynb).
+#
+# **Judge it.** Are images with a high initial confidence harder to manipulate?
+# [Hypothesis 1](hypothesis.ipynb). [What made the published curves](objectives.ipynb): two
+# objectives and two clips. [One step against many](iterative.ipynb): FGSM beside its iterative
+# relatives. [The open questions](questions.ipynb): where fooled images go, and who can see it.
+# [The original's claims, checked](claims.ipynb), one by one.
+#
+# **Repeat it.** Each page links its notebook. [About this build](about.ipynb) has versions, hashes
+# and times, the [glossary](book/glossary.md) the words, the [library](book/api.md) the functions.
