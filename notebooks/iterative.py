@@ -43,22 +43,6 @@ say(
 )
 
 # %% [markdown]
-# ## The case studies at 4/255
-
-# %% tags=["hide-input"]
-for case in cases:
-    show(
-        figures_iterative.side_by_side,
-        study,
-        case,
-        4,
-        name=f"fig-iterative-{case.photo.sample}",
-        caption=f"Sample {case.photo.sample}, label *{case.class_name(case.photo.label)}*, at "
-        "ε = 4/255: predicted class and confidence, PSNR and SSIM to the clean image. "
-        f"{credit(case.photo)}",
-    )
-
-# %% [markdown]
 # ## Many images
 
 # %% tags=["remove-input"]
@@ -118,3 +102,19 @@ if right:
     )
 else:
     say("No case study of this run starts with the right class.")
+
+# %% [markdown]
+# ## The case studies at 4/255
+
+# %% tags=["hide-input"]
+for case in cases:
+    show(
+        figures_iterative.side_by_side,
+        study,
+        case,
+        4,
+        name=f"fig-iterative-{case.photo.sample}",
+        caption=f"Sample {case.photo.sample}, label *{case.class_name(case.photo.label)}*, at "
+        "ε = 4/255: predicted class and confidence, PSNR and SSIM to the clean image. "
+        f"{credit(case.photo)}",
+    )
