@@ -49,9 +49,8 @@ PROMISES = (
     ),
     Promise(
         "A build that is interrupted, or that meets a fault, ends with the same site in the end.",
-        "kill -9 at ten moments of a build and three of a sweep; a full disk during sweep, "
-        "notebooks and rendering; a read-only folder, no home, a clock set back; kernels that die, "
-        "hang or print without end; every kind of cache damaged.",
+        "kill -9 at ten moments of a build and three of a sweep; a full disk, no home, a clock set "
+        "back; kernels that die, hang or print without end; every kind of cache damaged.",
         ("faults", "build", "demo_dataset"),
     ),
     Promise(
