@@ -2,8 +2,9 @@
 
 import pytest
 from bs4 import BeautifulSoup
+from click.testing import CliRunner
 
-from fgsm_lib.site import equations
+from fgsm_lib.site import equations, render
 
 PAGE = r"""<p>With <span class="math notranslate nohighlight">\(a &lt; \epsilon\)</span> and
 <code>\(not math\)</code>.</p>
@@ -37,3 +38,13 @@ def test_an_equation_that_cannot_be_drawn_stops_the_build_and_is_named(tmp_path,
         equations.draw_equations(tmp_path)
     assert tex in str(failure.value)
     assert tex in page.read_text()  # and nothing is half done
+
+
+def test_its_message_is_all_that_a_user_sees(monkeypatch):
+    def broken(*arguments):
+        raise equations.BadEquation(r"MathJax cannot draw \frac{a: missing argument")
+
+    monkeypatch.setattr(render, "render", broken)
+    done = CliRunner().invoke(render.main, ["index", "--profile", "demo"])
+    assert done.exit_code == 1
+    assert done.output == "fgsm: MathJax cannot draw \\frac{a: missing argument\n"

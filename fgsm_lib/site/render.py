@@ -152,7 +152,8 @@ def main(pages: tuple[str, ...], profile: str, project: Path) -> None:
     except shutil.Error as error:  # a list of all files that could not be copied, and why
         click.echo(f"fgsm: {error.args[0][0][2]}", err=True)
         sys.exit(1)
-    except (RenderFailed, csp.UnsafePage, OSError) as error:  # OSError: a full disk, say
+    except (RenderFailed, equations.BadEquation, csp.UnsafePage, OSError) as error:
+        # OSError: a full disk, say
         click.echo(f"fgsm: {error}", err=True)
         sys.exit(1)
 
