@@ -66,8 +66,12 @@ PROMISES = (
     ),
     Promise(
         "The pages work: links, sizes, keyboard, screen readers, light and dark.",
-        "The finished site in a real browser, with axe.",
-        ("site", "slider", "previews", "interactive", "display", "wording"),
+        "The finished site in a real browser, with axe and Lighthouse; the live page against "
+        "Python; downloaded notebooks in a folder of their own.",
+        (
+            *("site", "slider", "previews", "interactive", "display", "wording"),
+            *("live", "browser", "onnx_export", "equations", "head", "lighthouse", "downloads"),
+        ),
     ),
 )
 
