@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from fgsm_lib import analysis
+from fgsm_lib import analysis, shapes
 
 OUTSIDE = "outside the top 5"
 RANKS = ("rank 2", "rank 3", "rank 4", "rank 5", OUTSIDE)
@@ -49,15 +49,7 @@ def rank_counts(fooled: pd.DataFrame) -> pd.DataFrame:
 
     One row per entry of ``RANKS``; shares are NaN where no image was fooled.
     """
-    n = len(fooled)
-    rows = []
-    for name in RANKS:
-        count = int((fooled["rank"] == name).sum())
-        share, low, high = analysis.rate(count, n)
-        rows.append(
-            {"rank": name, "count": count, "n": n, "share": share, "low": low, "high": high}
-        )
-    return pd.DataFrame(rows)
+    return shapes.counts(fooled, "rank", RANKS).rename(columns={"kind": "rank"})
 
 
 def transitions(fooled: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from fgsm_lib.demo.roles import read_roles, sample_order
 from fgsm_lib.demo.version import generator_version
 from fgsm_lib.demo.workers import in_processes
 from fgsm_lib.errors import InputError
+from fgsm_lib.files import replacing
 
 SEED = 0
 HARDNESS = 2.0  # spreads the confidences of the shipped classifier over all bins
@@ -219,11 +219,5 @@ def _write_if_different(path: Path, text: str) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write under another name and rename: a file with the right name is always complete."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as unfinished:
         unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise

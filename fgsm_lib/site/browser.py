@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from fgsm_lib.files import replacing_folder
 from fgsm_lib.site import runtime
 
 MANIFEST = "classifier.json"
@@ -25,22 +26,19 @@ def write_classifier(profile: str) -> Path:
 
     study = open_study(profile)
     folder = study.folder / "live"
-    unfinished = folder.with_name(".live")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     manifest = {"missing": "", "version": ""}
-    try:
-        onnx_export.export(study.classifier, unfinished)
-        manifest["version"] = _sha256(unfinished)[:12]
-    except onnx_export.NotExportable as error:
-        manifest["missing"] = (
-            f"The classifier of this build, {study.classifier.name}, cannot be written for a "
-            f"browser ({error})."
-        )
-    manifest["files"] = {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())}
-    (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    with replacing_folder(folder) as unfinished:
+        try:
+            onnx_export.export(study.classifier, unfinished)
+            manifest["version"] = _sha256(unfinished)[:12]
+        except onnx_export.NotExportable as error:
+            manifest["missing"] = (
+                f"The classifier of this build, {study.classifier.name}, cannot be written for a "
+                f"browser ({error})."
+            )
+        files = sorted(unfinished.iterdir())
+        manifest["files"] = {path.name: path.stat().st_size for path in files}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n")
     return folder
 
 

