@@ -15,6 +15,8 @@ from PIL import Image
 
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import PhotoDataset
+from fgsm_lib.profiles import load_profile
+from fgsm_lib.study import Study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -113,3 +115,17 @@ def photos(tmp_path):
 def tiny_set(photos, tiny):
     """A data set of 12 random images, as a tiny classifier takes them."""
     return PhotoDataset(photos(), tiny().to_pixels)
+
+
+@pytest.fixture
+def study_of(photos, tiny, tmp_path):
+    """``study_of(text, count)``: a study of random images, under a profile with that TOML text."""
+
+    def build(text: str, count: int = 12) -> Study:
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        classifier = tiny()
+        dataset = PhotoDataset(photos(count), classifier.to_pixels)
+        return Study(load_profile(str(path)), dataset, classifier, tmp_path / "build")
+
+    return build

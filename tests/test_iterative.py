@@ -7,9 +7,6 @@ import pytest
 import torch
 
 from fgsm_lib import analysis, attacks, figures_iterative, iterative, perception
-from fgsm_lib.datasets import PhotoDataset
-from fgsm_lib.profiles import load_profile
-from fgsm_lib.study import Study
 
 MINE = 'title = "Mine"\narch = "tiny"\nobjective = "true_logit"\n'
 MINE += "[epsilon_255]\ncases = [1]\nhypothesis = [4]\n"
@@ -17,12 +14,8 @@ MINE += "all_images = [4]\nobjectives = [4]\n[every]\niterative = 2\n"
 
 
 @pytest.fixture
-def study(photos, tiny, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(MINE)
-    classifier = tiny()
-    dataset = PhotoDataset(photos(), classifier.to_pixels)
-    return Study(load_profile(str(path)), dataset, classifier, tmp_path / "build")
+def study(study_of):
+    return study_of(MINE)
 
 
 def rows(*facts) -> pd.DataFrame:

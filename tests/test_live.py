@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page, expect
-from test_site import SITE, QuietHandler, needs_browser, served
+from test_site import SITE, QuietHandler, needs_browser, serious_faults, served
 
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.site import live_html, runtime
@@ -308,14 +307,7 @@ class TestStarted:
         for scheme in ("light", "dark"):
             live.emulate_media(color_scheme=scheme)
             live.evaluate("scheme => document.documentElement.dataset.theme = scheme", scheme)
-            found = Axe().run(live, ".live-attack").response["violations"]
-            serious = [
-                (v["id"], node["html"][:200])
-                for v in found
-                if v["impact"] in ("serious", "critical")
-                for node in v["nodes"]
-            ]
-            assert serious == []
+            assert serious_faults(live, ".live-attack") == []
 
     def test_it_fits_a_phone(self, live):
         live.set_viewport_size({"width": 390, "height": 844})

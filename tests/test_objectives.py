@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from fgsm_lib import attacks, figures_objectives, objectives
-from fgsm_lib.datasets import PhotoDataset
-from fgsm_lib.profiles import VARIANTS, load_profile
-from fgsm_lib.study import Study
+from fgsm_lib.profiles import VARIANTS
 
 MINE = 'title = "Mine"\narch = "tiny"\n[epsilon_255]\ncases = [1]\nhypothesis = [4]\n'
 MINE += "all_images = [4]\nobjectives = [1, 4]\n[every]\nobjectives = 2\nclips = 3\n"
@@ -41,13 +39,9 @@ WRONG = [(False, 0.4), (False, 0.5), (False, 0.9)], 7
 
 
 @pytest.fixture
-def study(photos, tiny, tmp_path):
+def study(study_of):
     """Twelve random images; the other objective on every second, the other clip on every third."""
-    path = tmp_path / "mine.toml"
-    path.write_text(MINE)
-    classifier = tiny()
-    dataset = PhotoDataset(photos(), classifier.to_pixels)
-    return Study(load_profile(str(path)), dataset, classifier, tmp_path / "build")
+    return study_of(MINE)
 
 
 # --- the tables --------------------------------------------------------------------------------

@@ -11,9 +11,6 @@ from scipy import stats
 
 from fgsm_lib import analysis, answers, figures, neighbors, shapes, visibility
 from fgsm_lib import figures_questions as drawings
-from fgsm_lib.datasets import PhotoDataset
-from fgsm_lib.profiles import load_profile
-from fgsm_lib.study import Study
 
 pytestmark = pytest.mark.filterwarnings("error")  # no division by zero, no empty means
 
@@ -243,16 +240,14 @@ control = 2
 
 
 @pytest.fixture
-def study(photos, tiny, tmp_path):
+def study(study_of):
     """A study whose classifier is right about everything: it labels the images itself."""
-    (tmp_path / "mine.toml").write_text(MINE)
-    classifier = tiny()
-    dataset = PhotoDataset(photos(6), classifier.to_pixels)
-    dataset.photos = [
-        dataclasses.replace(photo, label=int(classifier(dataset[i][0][None]).argmax()))
-        for i, photo in enumerate(dataset.photos)
+    study = study_of(MINE, 6)
+    study.dataset.photos = [
+        dataclasses.replace(photo, label=int(study.classifier(study.dataset[i][0][None]).argmax()))
+        for i, photo in enumerate(study.dataset.photos)
     ]
-    return Study(load_profile(str(tmp_path / "mine.toml")), dataset, classifier, tmp_path / "build")
+    return study
 
 
 class TinyStudy:

@@ -15,6 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from conftest import CHROMIUM
+from playwright.sync_api import Page
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
 PAGES = sorted(
@@ -179,19 +180,23 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{origin}/{name}", wait_until="load")
     of_the_page = list(errors)  # axe-core itself asks for files that are not there
-    found = Axe().run(page).response["violations"]
+    faults = serious_faults(page)
     context.close()
     assert [url for url in asked if not url.startswith((f"{origin}/", "data:"))] == []
     assert of_the_page == []
-    serious = [
-        (v["id"], node["html"][:200])
-        for v in found
-        if v["impact"] in ("serious", "critical")
-        for node in v["nodes"]
-    ]
-    assert serious == []
+    assert faults == []
     weights = {url: _weight(url.removeprefix(origin)) for url in asked if url.startswith(origin)}
     assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda item: -item[1])
+
+
+def serious_faults(page: Page, within: str | None = None) -> list[tuple[str, str]]:
+    """What axe-core finds serious or critical: its rule and the element."""
+    return [
+        (fault["id"], node["html"][:200])
+        for fault in Axe().run(page, within).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
 
 
 @functools.cache
