@@ -176,10 +176,12 @@ def perturb(
     direction: torch.Tensor | float,
     epsilon: float | torch.Tensor,
     bounds: tuple[torch.Tensor | float, torch.Tensor | float] = (0.0, 1.0),
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """clip(images + epsilon · direction): equation (1.1) with any direction in [-1, 1].
 
-    The direction does not depend on epsilon, so one gradient serves a whole sweep.
+    The direction does not depend on epsilon, so one gradient serves a whole sweep. The result is
+    written into ``out`` where it is given: a sweep needs no new memory at each epsilon.
     """
     epsilon = torch.as_tensor(epsilon, dtype=images.dtype)
     if not bool(((epsilon >= 0) & epsilon.isfinite()).all()):
@@ -187,8 +189,8 @@ def perturb(
     if epsilon.ndim == 1:
         epsilon = epsilon.view(-1, 1, 1, 1)
     low, high = bounds
-    step = epsilon.to(images.device) * direction
-    return torch.add(images.detach(), step).clamp_(min=low, max=high)  # in place: one copy less
+    step = torch.mul(epsilon.to(images.device), direction, out=out)
+    return torch.add(images.detach(), step, out=out).clamp_(min=low, max=high)
 
 
 def eight_bit(images: torch.Tensor) -> torch.Tensor:

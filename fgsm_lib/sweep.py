@@ -121,13 +121,13 @@ def _sweep_batch(
     bounds = attacks.clip_bounds(images, classifier, settings.clip)
     zero_gradients = (direction == 0).sum(dim=(1, 2, 3)).cpu().numpy()
 
-    columns = []
+    columns, changed = [], torch.empty_like(images)
     for epsilon_255 in settings.epsilon_255:
         if epsilon_255 == 0 and clean_logits is not None and not settings.eight_bit:
             logits = clean_logits
         else:
             with torch.inference_mode():
-                changed = attacks.perturb(images, direction, epsilon_255 / 255, bounds)
+                attacks.perturb(images, direction, epsilon_255 / 255, bounds, out=changed)
                 logits = classifier(attacks.eight_bit(changed) if settings.eight_bit else changed)
         if not bool(torch.isfinite(logits).all()):
             raise InputError(
