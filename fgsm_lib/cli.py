@@ -135,16 +135,18 @@ def sweep(profile, data, weights, arch, scheduler) -> None:
 def bench(profile, data, weights, arch, images, rounds) -> None:
     """Measure the sweep against other libraries and its bare passes, into _build/bench.json.
 
-    Takes ten minutes or more, and wants a machine that does nothing else.
+    Takes ten minutes or more (half an hour where a pass takes 10 ms), and wants a machine that does
+    nothing else.
     """
     remember(data, weights, arch)
     from fgsm_lib.bench import record, report
     from fgsm_lib.study import open_study
 
     study = open_study(profile)
-    entry = record.measure(study, images, rounds)
+    for entry in record.measure(study, images, rounds):
+        path = record.keep(study.profile.name, entry)  # at once: what follows may be interrupted
     click.echo(report.speed_table(entry).to_string(index=False))
-    click.echo(f"kept in {record.keep(study.profile.name, entry)}")
+    click.echo(f"kept in {path}")
 
 
 @main.command()

@@ -99,7 +99,7 @@ class PhotoDataset:
 def read_class_names(folder: Path) -> list[str]:
     """The names of the classes, in the order of their 0-indexed labels."""
     path = Path(folder) / "categories.csv"
-    rows = _read_csv(path, ["CategoryId", "CategoryName"])
+    rows = read_csv(path, ["CategoryId", "CategoryName"])
     for number, row in enumerate(rows, start=1):
         if row["CategoryId"] != str(number):
             raise InputError(
@@ -112,7 +112,7 @@ def read_class_names(folder: Path) -> list[str]:
 def read_photos(folder: Path, class_names: list[str]) -> list[Photo]:
     """One Photo per row of ``dev_dataset.csv``, each with an existing image file."""
     path = Path(folder) / "dev_dataset.csv"
-    rows = _read_csv(path, ["ImageId", "TrueLabel"])
+    rows = read_csv(path, ["ImageId", "TrueLabel"])
     images = Path(folder) / "images"
     if not images.is_dir():
         raise InputError(f"{images}: no such folder; expected one PNG file per row of {path.name}.")
@@ -177,7 +177,7 @@ def read_rgb(path: Path) -> Image.Image:
         ) from None
 
 
-def _read_csv(path: Path, needed: list[str]) -> list[dict[str, str]]:
+def read_csv(path: Path, needed: list[str]) -> list[dict[str, str]]:
     """The rows of a CSV file as texts by column; InputError where it is not what it should be."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

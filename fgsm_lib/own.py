@@ -1,6 +1,5 @@
 """Your own model and images: any torch network, and a folder or a CSV file of images."""
 
-import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ import torch
 
 from fgsm_lib._torchvision import transforms
 from fgsm_lib.classifiers import Classifier, fold_batch_norm
-from fgsm_lib.datasets import Photo, PhotoDataset
+from fgsm_lib.datasets import Photo, PhotoDataset, read_csv
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import load_profile
 from fgsm_lib.study import Study
@@ -23,9 +22,9 @@ class OwnImages(PhotoDataset):
     """Images in one subfolder per class, or listed in a CSV file.
 
     A folder holds ``<class>/<any name>.png`` (or .jpg, ...); samples are numbered from 0 in the
-    order of the sorted paths. A CSV file has the columns ``path``, seen from its own folder, and
-    ``label``; samples are numbered in the order of its rows. A class is one of ``class_names`` or
-    its number, from 0.
+    order of the sorted paths. A CSV file has the columns ``path``, which leads from its own folder
+    downward, and ``label``; samples are numbered in the order of its rows. A class is one of
+    ``class_names`` or its number, from 0.
 
     Raises InputError where a class is none of these or more than one, or there is no image.
     """
@@ -74,20 +73,15 @@ def _in_folder(folder: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _in_table(table: Path) -> Iterator[tuple[Path, str, str]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: not a CSV file in UTF-8 ({error}).") from None
-    if not rows:
-        raise InputError(f"{table}: no rows; expected a header and at least one image.")
-    for number, row in enumerate(rows, start=1):
-        if not row.get("path") or not row.get("label"):
-            raise InputError(f"{table}: row {number} has no path or no label; expected both.")
-        path, where = table.parent / row["path"], f"{table}, row {number}"
-        if not path.is_file():
+    for number, row in enumerate(read_csv(table, ["path", "label"]), start=1):
+        path, where = Path(row["path"]), f"{table}, row {number}"
+        if path.is_absolute() or ".." in path.parts:
+            raise InputError(
+                f"{where}: the path is {row['path']!r}; expected one below its folder."
+            )
+        if not (table.parent / path).is_file():
             raise InputError(f"{where}: there is no image {path}; expected a file.")
-        yield path, row["label"], where
+        yield table.parent / path, row["label"], where
 
 
 def own_study(

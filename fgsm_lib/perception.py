@@ -1,6 +1,7 @@
 """How visible a perturbation is: standard measures of image difference, from scikit-image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import torch
 from skimage.color import deltaE_cie76, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fgsm_lib.attacks import clip_bounds, input_gradient, perturb, random_signs
+from fgsm_lib.attacks import clip_bounds, eight_bit, input_gradient, perturb, random_signs
 from fgsm_lib.study import Study, single
 
 # The smallest color difference that people notice between two plain patches side by side
@@ -18,27 +19,41 @@ JUST_NOTICEABLE_DELTA_E = 2.3
 DIRECTIONS = ("FGSM", "random signs")
 
 
-def image_difference(clean: torch.Tensor, changed: torch.Tensor) -> dict[str, float]:
-    """Three measures between two images, float (3, H, W) in [0, 1], as 8-bit images.
-
-    ``psnr`` in dB (infinite for equal images), ``ssim`` in [-1, 1] (1 for equal images), and
-    ``delta_e``, the mean over pixels of the CIE76 color difference in CIELAB.
-    """
-    a, b = (to_uint8(image) for image in (clean, changed))
-    psnr, ssim = similarity(clean, changed)
-    return {
-        "psnr": psnr,
-        "ssim": ssim,
-        "delta_e": float(deltaE_cie76(rgb2lab(a), rgb2lab(b)).mean()),
-    }
-
-
 def similarity(clean: torch.Tensor, changed: torch.Tensor) -> tuple[float, float]:
-    """PSNR in dB and SSIM alone, as ``image_difference`` has them, without its slow color part."""
+    """PSNR and SSIM of two images, float (3, H, W) in [0, 1], taken as 8-bit images.
+
+    PSNR is in dB, infinite for equal images; SSIM is in [-1, 1], and 1 for equal images.
+    """
     a, b = (to_uint8(image) for image in (clean, changed))
     with np.errstate(divide="ignore"):
         psnr = peak_signal_noise_ratio(a, b, data_range=255)
     return float(psnr), float(structural_similarity(a, b, channel_axis=2, data_range=255))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A clean and an attacked image, float (3, H, W) in [0, 1], rounded to 8 bits.
+
+    ``direction`` is one of ``DIRECTIONS``. Per pixel, float (H, W): ``lightness``, the L* of the
+    clean image in CIELAB, from 0 (black) to 100 (white), and ``delta_e``, how far the color has
+    moved (CIE76).
+    """
+
+    direction: str
+    epsilon_255: float
+    clean: torch.Tensor
+    changed: torch.Tensor
+    lightness: np.ndarray
+    delta_e: np.ndarray
+
+    def key(self) -> dict[str, object]:
+        """Which attack this is, as columns of a table."""
+        return {"direction": self.direction, "epsilon_255": self.epsilon_255}
+
+    def measures(self) -> dict[str, float]:
+        """``psnr`` and ``ssim`` of ``similarity``, and ``delta_e``, the mean over all pixels."""
+        psnr, ssim = similarity(self.clean, self.changed)
+        return {"psnr": psnr, "ssim": ssim, "delta_e": float(self.delta_e.mean())}
 
 
 def attacker(
@@ -57,17 +72,27 @@ def attacker(
     return images[0], attack
 
 
+def differences(study: Study, sample: int, epsilon_255: Sequence[float]) -> Iterator[Difference]:
+    """What each direction does to a sample at each epsilon."""
+    image, attack = attacker(study, sample)
+    clean = eight_bit(image)
+    colors = rgb2lab(to_uint8(clean))
+    for direction in DIRECTIONS:
+        for epsilon in epsilon_255:
+            changed = eight_bit(attack(direction, epsilon / 255))
+            delta_e = deltaE_cie76(colors, rgb2lab(to_uint8(changed)))
+            yield Difference(direction, epsilon, clean, changed, colors[..., 0], delta_e)
+
+
 def difference_table(
     study: Study, samples: Sequence[int], epsilon_255: Sequence[float]
 ) -> pd.DataFrame:
-    """Mean of each measure over some samples: one row per direction and epsilon."""
-    rows = []
-    for sample in samples:
-        image, attack = attacker(study, sample)
-        for direction in DIRECTIONS:
-            for epsilon in epsilon_255:
-                measures = image_difference(image, attack(direction, epsilon / 255))
-                rows.append({"direction": direction, "epsilon_255": epsilon, **measures})
+    """Mean of each of the measures over some samples: one row per direction and epsilon."""
+    rows = [
+        one.key() | one.measures()
+        for sample in samples
+        for one in differences(study, sample, epsilon_255)
+    ]
     means = pd.DataFrame(rows).groupby(["direction", "epsilon_255"], sort=False).mean()
     return means.reset_index()
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from skimage.color import deltaE_cie76, rgb2lab
 
 from fgsm_lib import analysis
-from fgsm_lib.attacks import eight_bit
 from fgsm_lib.cases import Case
-from fgsm_lib.perception import DIRECTIONS, attacker, image_difference
+from fgsm_lib.perception import differences
 from fgsm_lib.study import Study
 
 # Of CIELAB's lightness L*, which runs from 0 (black) to 100 (white).
@@ -42,28 +40,23 @@ def measure_table(study: Study, samples: Sequence[int], epsilon_255: Sequence[fl
     """
     whole, bands = [], []
     for sample in samples:
-        image, attack = attacker(study, sample)
-        image = eight_bit(image)
-        for direction in DIRECTIONS:
-            for epsilon in epsilon_255:
-                changed = eight_bit(attack(direction, epsilon / 255))
-                key = {"sample": sample, "direction": direction, "epsilon_255": epsilon}
-                measures = difference_norms(image, changed) | image_difference(image, changed)
-                whole.append(key | measures)
-                bands += [key | band for band in by_lightness(image, changed)]
+        for one in differences(study, sample, epsilon_255):
+            key = {"sample": sample, **one.key()}
+            whole.append(key | difference_norms(one.clean, one.changed) | one.measures())
+            bands += [key | band for band in by_lightness(one.lightness, one.delta_e)]
     return pd.DataFrame(whole), pd.DataFrame(bands)
 
 
-def by_lightness(clean: torch.Tensor, changed: torch.Tensor) -> Iterator[dict[str, float]]:
-    """Mean color difference ΔE (CIE76) of the pixels in each band of the clean lightness L*."""
-    before, after = (rgb2lab(image.permute(1, 2, 0).cpu().numpy()) for image in (clean, changed))
-    difference = deltaE_cie76(before, after)
-    band = np.clip(np.digitize(before[..., 0], LIGHTNESS_EDGES) - 1, 0, len(LIGHTNESS_EDGES) - 2)
-    for place, lightness in enumerate(LIGHTNESS_EDGES[:-1]):
-        inside = difference[band == place]
+def by_lightness(lightness: np.ndarray, delta_e: np.ndarray) -> Iterator[dict[str, float]]:
+    """Mean color difference ΔE (CIE76) of the pixels in each band of the clean lightness L*.
+
+    Both are float (H, W), as in ``perception.Difference``.
+    """
+    band = np.clip(np.digitize(lightness, LIGHTNESS_EDGES) - 1, 0, len(LIGHTNESS_EDGES) - 2)
+    for place, edge in enumerate(LIGHTNESS_EDGES[:-1]):
+        inside = delta_e[band == place]
         if inside.size:
-            mean = float(inside.mean())
-            yield {"lightness": lightness, "pixels": inside.size, "delta_e": mean}
+            yield {"lightness": edge, "pixels": inside.size, "delta_e": float(inside.mean())}
 
 
 def means(measures: pd.DataFrame) -> pd.DataFrame:

@@ -94,12 +94,13 @@ for name, entry in measurements.items():
 
 # %% tags=["hide-input"]
 for name, entry in measurements.items():
-    show_table(
-        report.extras_table(entry),
-        name=f"tab-extras-{name}",
-        caption=f"Other ways to do a pass of {entry['classifier']}.",
-    )
-    say(f"{report.extras_reading(entry)} {report.decoding(entry)}")
+    if "extras" in entry:
+        show_table(
+            report.extras_table(entry),
+            name=f"tab-extras-{name}",
+            caption=f"Other ways to do a pass of {entry['classifier']}.",
+        )
+        say(report.extras_reading(entry))
 
 # %% [markdown]
 # ## Memory and scale

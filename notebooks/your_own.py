@@ -31,8 +31,8 @@ profile = "demo"
 # [timm](https://github.com/huggingface/pytorch-image-models) brings its own values along.
 #
 # **Images**: a folder with one subfolder per class, named as the class or with its number, from 0;
-# or a CSV file with the columns `path` and `label`. The files may be PNG, JPEG or any other format
-# that Pillow reads.
+# or a CSV file with the columns `path`, which must lead to a place below the file's own folder, and
+# `label`. The images may be PNG, JPEG or any other format that Pillow reads.
 #
 # So that this page runs anywhere, it borrows both from the site: the network of the profile, and
 # every fortieth of its images, listed in a CSV file.
@@ -51,8 +51,10 @@ network, class_names = site.classifier.network, site.classifier.class_names
 scratch = tempfile.TemporaryDirectory()  # gone when this notebook ends
 folder = Path(scratch.name)
 photos = site.dataset.photos[::40]
-listed = {"path": [photo.path for photo in photos], "label": [photo.label for photo in photos]}
-pd.DataFrame(listed).to_csv(folder / "images.csv", index=False)
+(folder / "images").symlink_to(photos[0].path.parent.resolve())
+paths = [f"images/{photo.path.name}" for photo in photos]
+listed = pd.DataFrame({"path": paths, "label": [photo.label for photo in photos]})
+listed.to_csv(folder / "images.csv", index=False)
 
 # %% [markdown]
 # ## From a network and images to two pages

@@ -123,10 +123,13 @@ def test_a_csv_file_lists_paths_and_labels_in_its_own_order(folder):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no rows"),
+        ("", "no column 'path'"),
         ("path,label\n", "no rows"),
-        ("file,label\ncat/a.png,cat\n", "row 1 has no path or no label"),
-        ("path,label\ncat/a.png\n", "row 1 has no path or no label"),
+        ("file,label\ncat/a.png,cat\n", "no column 'path'; found file, label"),
+        ("path,label\ncat/a.png\n", "row 1 has not as many fields as the header, 2"),
+        ("path,label\n,cat\n", "row 1: there is no image"),
+        ("path,label\ncat/../../a.png,cat\n", "row 1: the path is 'cat/../../a.png'; expected"),
+        ("path,label\n/etc/hostname,cat\n", "row 1: the path is '/etc/hostname'; expected"),
         ("path,label\ncat/a.png,cat\ncat/none.png,cat\n", r"row 2: there is no image .*none\.png"),
         ("path,label\ncat/a.png,cow\n", "row 1: 'cow' is the name of no classes"),
         ('path,label\n"cat/a.png,cat\n', "not a CSV file"),
@@ -177,7 +180,7 @@ def test_a_case_study_and_a_hypothesis_page_take_one_call_each(
     study = own_study(network, folder, NAMES, tmp_path / "results", **options)
     seen = study.table["predicted_class"]
     label = seen[0] if some_are_correct else next(iter({0, 1, 2, 3} - set(seen)))
-    rows = "".join(f"{photo.path},{label}\n" for photo in study.dataset.photos)
+    rows = "".join(f"{photo.path.relative_to(folder)},{label}\n" for photo in study.dataset.photos)
     table = write_table(folder, f"path,label\n{rows}")
     study = own_study(network, table, NAMES, tmp_path / "others", **options)
     assert study.table["correct"].any() == some_are_correct

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from scipy import stats
+from skimage.color import rgb2lab
 
-from fgsm_lib import analysis, answers, figures, neighbors, shapes, visibility
+from fgsm_lib import analysis, answers, figures, neighbors, perception, shapes, visibility
 from fgsm_lib import figures_questions as drawings
 
 pytestmark = pytest.mark.filterwarnings("error")  # no division by zero, no empty means
@@ -211,12 +212,11 @@ def test_norms_by_hand():
 
 
 def test_color_difference_is_taken_where_the_region_is():
-    """The left half is black and stays; the right half is white and turns black: ΔE is 100."""
-    clean = torch.zeros(3, 4, 4)
-    clean[:, :, 2:] = 1
-    bands = list(visibility.by_lightness(clean, torch.zeros(3, 4, 4)))
-    assert [(band["lightness"], band["pixels"]) for band in bands] == [(0, 8), (80, 8)]
-    assert [band["delta_e"] for band in bands] == pytest.approx([0, 100], abs=0.01)
+    """The left half is black and stays; the right half is white and moves by 100."""
+    lightness, moved = np.zeros((4, 4)), np.zeros((4, 4))
+    lightness[:, 2:] = moved[:, 2:] = 100
+    bands = list(visibility.by_lightness(lightness, moved))
+    assert [tuple(band.values()) for band in bands] == [(0, 8, 0), (80, 8, 100)]
 
 
 def test_every_image_counts_once_in_a_band():
@@ -329,8 +329,23 @@ def test_the_control_has_the_grid_of_the_attack_on_every_nth_image(study):
 def test_measures_of_random_signs_and_fgsm_have_the_same_step(tiny_set, tiny):
     measured, bands = visibility.measure_table(TinyStudy(tiny_set, tiny()), [0, 1], [2])
     assert measured["linf"].tolist() == pytest.approx([2] * 4, abs=1e-4)
-    assert set(bands["direction"]) == set(visibility.DIRECTIONS)
-    assert visibility.means(measured)["direction"].tolist() == list(visibility.DIRECTIONS)
+    assert set(bands["direction"]) == set(perception.DIRECTIONS)
+    assert visibility.means(measured)["direction"].tolist() == list(perception.DIRECTIONS)
+
+
+def test_the_color_difference_of_pixels_is_that_of_the_images_side_by_side(tiny_set, tiny):
+    """ΔE of CIE76 is the Euclidean distance in CIELAB; both images are those that a file keeps."""
+    study = TinyStudy(tiny_set, tiny())
+    image, attack = perception.attacker(study, 1)
+    *_, last = perception.differences(study, 1, [2, 8])
+    assert (last.direction, last.epsilon_255) == ("random signs", 8)
+    a, b = (
+        rgb2lab(np.uint8(np.round(255 * x.permute(1, 2, 0).numpy())))
+        for x in (image, attack("random signs", 8 / 255))
+    )
+    assert last.delta_e == pytest.approx(np.linalg.norm(b - a, axis=2), abs=1e-9)
+    assert last.lightness == pytest.approx(a[..., 0])
+    assert last.measures()["delta_e"] == pytest.approx(last.delta_e.mean())
 
 
 # --- sentences and figures, also of runs that show nothing -------------------------------------

@@ -9,10 +9,12 @@ from itertools import product
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from fgsm_lib.calibrate import in_workers, worker_count
 from fgsm_lib.classifiers import Classifier
 
+PASSED_IMAGES = 32
 BATCHES = {"cpu": (1, 2, 4, 8, 16, 50), "cuda": (16, 50, 128, 256)}
 
 
@@ -59,24 +61,28 @@ def all_layouts(classifier: Classifier) -> list[Layout]:
 
 
 def time_layouts(classifier: Classifier, layouts: Sequence[Layout], rounds: int) -> list[Timed]:
-    """The median time of a forward pass in each layout; each has one round to warm up."""
+    """The median time of a forward pass in each layout, all in turns; one round warms up."""
     plain = laid_out(classifier, channels_last=False)
-    results = []
-    for layout in layouts:
-        model = classifier if layout.channels_last else plain
-        shape = (layout.batch, 3, classifier.crop, classifier.crop)
-        images = torch.rand(shape, device=classifier.device)
-        images = images.contiguous(memory_format=layout.memory_format)
+    times = {layout: [] for layout in layouts}
+    for _ in tqdm(range(rounds + 1), "layouts in turns"):
+        for layout, taken in times.items():
+            model = classifier if layout.channels_last else plain
+            taken.append(_pass_milliseconds(model, layout))
+    return [Timed(layout, statistics.median(taken[1:])) for layout, taken in times.items()]
 
-        def forward(model: Classifier = model, images: torch.Tensor = images) -> None:
-            with torch.inference_mode():
-                model(images)[0, 0].item()  # waits for a GPU too
 
-        calls = [()] * (layout.workers * max(1, 8 // layout.batch))
-        times = [seconds(layout, forward, calls) for _ in range(rounds + 1)]
-        images_passed = layout.batch * len(calls)
-        results.append(Timed(layout, statistics.median(times[1:]) * 1000 / images_passed))
-    return results
+def _pass_milliseconds(model: Classifier, layout: Layout) -> float:
+    """Per image and forward pass, of at least ``PASSED_IMAGES``."""
+    images = torch.rand(layout.batch, 3, model.crop, model.crop, device=model.device)
+    images = images.contiguous(memory_format=layout.memory_format)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            model(images)[0, 0].item()  # waits for a GPU too
+
+    turns = -(-PASSED_IMAGES // (layout.batch * layout.workers))
+    calls = [()] * (layout.workers * turns)
+    return seconds(layout, forward, calls) * 1000 / (layout.batch * len(calls))
 
 
 def laid_out(classifier: Classifier, channels_last: bool, frozen: bool = True) -> Classifier:

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import platform
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,28 +31,30 @@ def measured_path() -> Path:
     return build_folder() / "bench.json"
 
 
-def measure(study: Study, images: int, rounds: int) -> dict[str, object]:
-    """One entry: everything that ``make bench`` measures for a profile."""
-    began = os.getloadavg()[0]
-    compared = speed.compare(study, images, rounds)
-    bench = speed.Bench(study, min(images, speed.SEARCH_IMAGES))
-    pixels = bench.pixels[torch.channels_last]
-    other = extras.measure(study.classifier, pixels, bench.labels, bench.epsilons, rounds)
-    decoding = extras.decoding_milliseconds(study.dataset.__getitem__, bench.count)
-    torch.set_num_threads(compared["cores"])
-    return {
+def measure(study: Study, images: int, rounds: int) -> Iterator[dict[str, object]]:
+    """One entry, that of a profile, as it grows: first all sides, then what else might be free,
+    then (for the demo set) memory and scale. It takes long, so each state is worth keeping."""
+    entry = {
         "title": study.profile.title,
         "classifier": study.classifier.name,
         "crop": study.classifier.crop,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "hardware": _hardware(study.classifier.device),
-        "load_before": round(began, 2),
+        "load_before": round(os.getloadavg()[0], 2),
         "versions": _versions(),
-        **compared,
-        "extras": other,
-        "decoding_milliseconds": decoding,
-        **({"scale": scale.measure()} if study.profile.name == DEMO else {}),
     }
+    entry |= speed.compare(study, images, rounds)
+    bench = speed.Bench(study, min(images, speed.SEARCH_IMAGES))
+    read = study.dataset.__getitem__
+    entry["decoding_milliseconds"] = extras.decoding_milliseconds(read, bench.count)
+    yield entry
+    pixels = bench.pixels[torch.channels_last]
+    entry["extras"] = extras.measure(study.classifier, pixels, bench.labels, bench.epsilons, rounds)
+    yield entry
+    torch.set_num_threads(entry["cores"])
+    if study.profile.name == DEMO:
+        entry["scale"] = scale.measure()
+        yield entry
 
 
 def _hardware(device: torch.device) -> str:

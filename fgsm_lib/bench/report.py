@@ -186,23 +186,16 @@ def extras_reading(entry: dict) -> str:
 
 
 def rate(entry: dict) -> str:
-    """How much this library gets done, and its share of what the bare passes would."""
+    """How much this library gets done, its share of what the bare passes would, and why."""
     ours, floor = (side(entry, name)["seconds"] for name in (OURS, FLOOR))
     done = entry["images"] * len(entry["epsilon_255"])
+    reading = entry["images"] * entry["decoding_milliseconds"] / 1000 / entry["cores"]
     return (
         f"This library judges {done / ours:.0f} attacked images per second, {floor / ours:.0%} of "
-        "what the bare passes would."
-    )
-
-
-def decoding(entry: dict) -> str:
-    """What reading the files costs, which a worker does between its batches."""
-    per_pass = milliseconds(entry, side(entry, OURS))
-    passes = entry["decoding_milliseconds"] / (per_pass * entry["cores"])
-    return (
-        f"Reading and resizing an image takes {entry['decoding_milliseconds']:.1f} ms of one core, "
-        f"once per image: as much as {passes:.1f} of its {len(entry['epsilon_255']) + 1} passes. "
-        "One worker decodes while another computes."
+        "what the bare passes would. Reading and resizing the images, from which the others are "
+        f"spared, takes {reading / ours:.0%} of its time ({entry['decoding_milliseconds']:.1f} ms "
+        f"of one core for each); without it, its time would be {(ours - reading) / floor:.2f} × "
+        "theirs. One worker reads while another computes, but a busy core cannot do both."
     )
 
 

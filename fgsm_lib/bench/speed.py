@@ -17,7 +17,7 @@ from fgsm_lib.attacks import input_gradient
 from fgsm_lib.bench import contenders, passes
 from fgsm_lib.bench.contenders import Contender
 from fgsm_lib.bench.passes import Layout
-from fgsm_lib.calibrate import calibrated, worker_count
+from fgsm_lib.calibrate import calibrate, worker_count
 from fgsm_lib.study import Study
 from fgsm_lib.sweep import SweepSettings, sweep_samples
 
@@ -152,7 +152,7 @@ def compare(study: Study, images: int, rounds: int) -> dict[str, object]:
 
 def _sides(bench: Bench, fastest: Layout, cores: int) -> list[Side]:
     classifier = bench.study.classifier
-    setting = calibrated(classifier, bench.study.folder / "calibration.json")
+    setting = calibrate(classifier)  # what is remembered may be of a busy hour
     threads = 1 if setting.workers > 1 else cores
     documented = Layout(DOCUMENTED_BATCH, False, 1, cores)
     original = {"objective": "true_logit", "clip": "image"}
