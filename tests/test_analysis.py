@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from fgsm_lib import analysis  # the module: pytest would take test_hypothesis itself for a test
 from fgsm_lib.analysis import Segment, Verdict
@@ -106,6 +107,20 @@ def test_rate_with_wilson_s_interval(successes, n, low, high):
     assert analysis.rate(successes, n) == pytest.approx((successes / n, low, high), abs=5e-5)
 
 
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_s_interval_of_newcombe_s_four_examples(successes, n, low, high):
+    """Statistics in Medicine 17 (1998), Table I, method 3."""
+    assert analysis.rate(successes, n)[1:] == pytest.approx((low, high), abs=5e-5)
+
+
 def test_a_rate_of_nothing_is_not_a_number():
     assert analysis.rate(0, 0) == (NAN, NAN, NAN)
 
@@ -114,6 +129,12 @@ def test_mean_with_student_s_interval():
     """Mean 3, s = √2.5, and t = 2.7764 for four degrees of freedom: 3 ± 1.9632."""
     expected = pytest.approx((3, 1.0368, 4.9632), abs=5e-5)
     assert analysis.mean(pd.Series([1, 2, 3, 4, 5])) == expected
+
+
+def test_the_mean_of_student_s_own_example():
+    """Hours of sleep gained by ten patients (1908), as R's t.test(extra ~ group, paired) has it."""
+    gained = pd.Series([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
+    assert analysis.mean(gained) == pytest.approx((1.58, 0.7001142, 2.4598858), abs=1e-7)
 
 
 def test_a_mean_of_equal_values_has_no_width():
@@ -321,6 +342,32 @@ def test_the_rank_correlation_by_hand():
     order = [1, 2, 3, 4, 6, 5, 7, 8, 9, 10]
     verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES[:10], order))
     assert verdict.rho == pytest.approx(1 - 12 / 990)
+
+
+def test_the_rank_correlation_of_a_textbook_example():
+    """IQ and hours of television of ten people: -29/165."""
+    iq = np.array([106.0, 100, 86, 101, 99, 103, 97, 113, 112, 110])
+    hours = np.array([7.0, 27, 2, 50, 28, 29, 20, 12, 6, 17])
+    assert analysis.rank_verdict(iq, hours).rho == pytest.approx(-29 / 165)
+
+
+# Scores and grades at 15 law schools: Efron's own example of the bootstrap.
+LSAT = np.array([576.0, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594])
+GPA = np.array(
+    [3.39, 3.30, 2.81, 3.03, 3.44, 3.07, 3.00, 3.43, 3.36, 3.13, 3.12, 2.74, 2.76, 2.88, 2.96]
+)
+
+
+def test_the_interval_of_a_rank_correlation_is_that_of_resampling_pair_by_pair():
+    """SciPy's coefficient of 2000 resamples drawn here; two quantiles differ by chance only."""
+    verdict = analysis.rank_verdict(LSAT, GPA)
+    assert stats.pearsonr(LSAT, GPA).statistic == pytest.approx(0.776, abs=5e-4)  # as published
+    assert verdict.rho == pytest.approx(0.7964, abs=5e-5)
+    rng = np.random.default_rng(1)
+    draws = (rng.integers(0, 15, 15) for _ in range(2000))
+    resampled = [stats.spearmanr(LSAT[rows], GPA[rows]).statistic for rows in draws]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    assert (verdict.rho_low, verdict.rho_high) == pytest.approx((low, high), abs=0.05)
 
 
 def test_the_verdict_is_the_same_in_every_run():

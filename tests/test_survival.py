@@ -76,6 +76,23 @@ def test_kaplan_and_meier_on_the_classic_example():
     assert shares[[9, 11, 35]].tolist() == [shares[7], shares[10], shares[23]]  # only censored
 
 
+def test_greenwoods_interval_on_the_classic_example():
+    """As R's survfit with conf.type = "log-log" and Stata's sts list print it."""
+    curve = survival.survival_curve(table(TREATED, fooled=TREATED_RELAPSED))
+    bounds = curve.set_index("epsilon_255")[["low", "high"]]
+    expected = {
+        6: (0.6197, 0.9516),
+        7: (0.5631, 0.9228),
+        10: (0.5032, 0.8894),
+        13: (0.4316, 0.8491),
+        16: (0.3675, 0.8049),
+        22: (0.2678, 0.7468),
+        23: (0.1881, 0.6801),
+    }
+    found = bounds.loc[list(expected)].to_numpy()
+    assert found == pytest.approx(np.array(list(expected.values())), abs=5e-5)
+
+
 def test_greenwoods_interval_by_hand():
     """One of three fooled at 1, one censored at 1: S = 2/3, var log(-log S) = (1/(3·2))/log²S."""
     curve = survival.survival_curve(table([1, 1, 2], fooled=[True, False, True]))
