@@ -62,9 +62,10 @@ def test_only_the_live_page_shows_pictures_of_its_reader():
 
 def write(folder, name: str, manifest: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps(manifest))
     for file, size in manifest["files"].items():
         (folder / file).write_bytes(bytes(size))
+    said = runtime.described([folder / file for file in manifest["files"]])
+    (folder / name).write_text(json.dumps({**manifest, **said}))
 
 
 def test_both_parts_come_together_in_the_source_of_the_book(tmp_path, monkeypatch):
@@ -83,7 +84,10 @@ def test_a_damaged_file_or_manifest_is_not_whole(tmp_path):
     assert not browser.is_whole(manifest)
     write(tmp_path, browser.MANIFEST, WHOLE)
     assert browser.is_whole(manifest)
-    (tmp_path / "weights.bin").write_bytes(b"12")
+    for damaged in (b"12", b"", b"\0\0\1"):
+        (tmp_path / "weights.bin").write_bytes(damaged)
+        assert not browser.is_whole(manifest)
+    (tmp_path / "weights.bin").unlink()
     assert not browser.is_whole(manifest)
     manifest.write_text("{")
     assert not browser.is_whole(manifest)
@@ -107,16 +111,21 @@ def fetched(tmp_path, monkeypatch):
     return run
 
 
-def test_where_npm_fails_the_build_goes_on_and_the_page_gets_a_sentence(
-    fetched, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [("echo 'npm error code ENOTFOUND' >&2; exit 1", "ENOTFOUND"), ("sleep 60", "TimeoutExpired")],
+)
+def test_where_npm_fails_or_hangs_the_build_goes_on_and_the_page_gets_a_sentence(
+    fetched, tmp_path, monkeypatch, does, reason
 ):
     npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n")
+    npm.write_text(f"#!/bin/sh\n{does}\n")
     npm.chmod(0o755)
     monkeypatch.setattr(runtime.shutil, "which", lambda name: str(npm))
+    monkeypatch.setattr(runtime, "TIMEOUT_SECONDS", 0.5)
     output, manifest = fetched()
     assert len(output.splitlines()) == 1
-    assert "npm did not bring onnxruntime-web (ENOTFOUND)" in output
+    assert f"npm did not bring onnxruntime-web ({reason})" in output
     assert manifest["files"] == {}
     assert "make site" in manifest["missing"]
 

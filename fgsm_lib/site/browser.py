@@ -1,11 +1,10 @@
 """What a browser loads when a reader of the live page presses start.
 
 ``python -m fgsm_lib.site.browser`` writes the classifier's graphs into ``_build/<profile>/live``;
-``runtime`` fetches what runs them. Each leaves a manifest beside its files: their sizes, a version,
-and, where there are none, a sentence that says why. The page is built in any case.
+``runtime`` fetches what runs them. Each leaves a manifest beside its files: their sizes and hash, a
+version, and, where there are none, a sentence that says why. The page is built in any case.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -19,33 +18,23 @@ MANIFEST = "classifier.json"
 STATIC = Path("book", "_static", "live")  # in the source of the book; _static/live in the site
 
 
-def write_classifier(profile: str) -> Path:
+def write_classifier(profile: str) -> None:
     """Export the classifier of a profile; the folder appears whole or stays as it was."""
     from fgsm_lib.site import onnx_export  # torch takes seconds to import: only where needed
     from fgsm_lib.study import open_study
 
     study = open_study(profile)
     folder = study.folder / "live"
-    manifest = {"missing": "", "version": ""}
+    missing = ""
     with replacing_folder(folder) as unfinished:
         try:
             onnx_export.export(study.classifier, unfinished)
-            manifest["version"] = _sha256(unfinished)[:12]
         except onnx_export.NotExportable as error:
-            manifest["missing"] = (
+            missing = (
                 f"The classifier of this build, {study.classifier.name}, cannot be written for a "
                 f"browser ({error})."
             )
-        files = sorted(unfinished.iterdir())
-        manifest["files"] = {path.name: path.stat().st_size for path in files}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest) + "\n")
-    return folder
-
-
-def _sha256(folder: Path) -> str:
-    """Of the contents of all files of a folder."""
-    contents = [path.read_bytes() for path in sorted(folder.iterdir())]
-    return hashlib.sha256(b"".join(contents)).hexdigest()
+        runtime.write_manifest(unfinished / MANIFEST, missing=missing)
 
 
 def collect(profile_folder: Path, source: Path) -> None:
@@ -56,14 +45,15 @@ def collect(profile_folder: Path, source: Path) -> None:
 
 
 def is_whole(manifest: Path, *, tolerate_missing: bool = True) -> bool:
-    """Whether a manifest can be read and its files are there, of the sizes it names.
+    """Whether a manifest can be read and its files are there, byte for byte.
 
     Without ``tolerate_missing``, one that says why there are no files does not count.
     """
     try:
         said = json.loads(manifest.read_text())
-        files = {name: (manifest.parent / name).stat().st_size for name in said["files"]}
-        return files == said["files"] and (tolerate_missing or not said["missing"])
+        found = runtime.described([manifest.parent / name for name in said["files"]])
+        unaltered = found == {key: said[key] for key in found}
+        return unaltered and (tolerate_missing or not said["missing"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

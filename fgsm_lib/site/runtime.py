@@ -4,9 +4,11 @@ It comes from npm, checked against the hashes of package-lock.json. Nothing of t
 live page needs it: a machine that cannot reach npm builds the rest, and the next build tries again.
 """
 
+import hashlib
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -47,13 +49,23 @@ def fetch(folder: Path) -> None:
         with replacing_folder(folder) as unfinished:
             for name in FILES:
                 shutil.copy(package / "dist" / name, unfinished)
-            _write_manifest(unfinished, version=version)
+            write_manifest(unfinished / MANIFEST, version=version)
 
 
-def _write_manifest(folder: Path, *, version: str = "", missing: str = "") -> None:
-    sizes = {name: (folder / name).stat().st_size for name in FILES if version}
-    manifest = {"missing": missing, "version": version, "files": sizes}
-    (folder / MANIFEST).write_text(json.dumps(manifest) + "\n")
+def write_manifest(path: Path, *, version: str = "", missing: str = "") -> None:
+    """Describe the files beside ``path``; their hash is the version of those that have none."""
+    said = described(sorted(path.parent.iterdir()))
+    version = version or (said["sha256"][:12] if said["files"] else "")
+    path.write_text(json.dumps({"missing": missing, "version": version, **said}) + "\n")
+
+
+def described(files: list[Path]) -> dict:
+    """Sizes in bytes by name, and the SHA-256 of all contents."""
+    contents = {path.name: path.read_bytes() for path in files}
+    return {
+        "files": {name: len(content) for name, content in contents.items()},
+        "sha256": hashlib.sha256(b"".join(contents.values())).hexdigest(),
+    }
 
 
 def _npm_ci(folder: Path) -> None:
@@ -78,7 +90,14 @@ def _npm_ci(folder: Path) -> None:
 def main() -> None:
     """Fetch the runtime into _build/runtime, or say in one line that the live page lacks it."""
     end_with_the_build()
-    folder = runtime_folder()
+    try:
+        _fetch_or_say_why(runtime_folder())
+    except OSError as error:  # a full disk, say
+        click.echo(f"fgsm: {error}", err=True)
+        sys.exit(1)
+
+
+def _fetch_or_say_why(folder: Path) -> None:
     try:
         fetch(folder)
     except NoRuntime as reason:
@@ -88,7 +107,7 @@ def main() -> None:
             f"({reason}). “make site” on a machine with a network adds it."
         )
         with replacing_folder(folder) as unfinished:
-            _write_manifest(unfinished, missing=missing)
+            write_manifest(unfinished / MANIFEST, missing=missing)
 
 
 if __name__ == "__main__":
