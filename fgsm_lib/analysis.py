@@ -1,7 +1,7 @@
 """What is computed from a sweep table. Pure functions: data frames in, data frames out.
 
 "Initially correct" always means: correct at epsilon = 0. Every mean and rate comes with the
-number of images it was taken over and a 95 % interval.
+number of images it was taken over and a 95% interval.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def curve(table: pd.DataFrame, samples: pd.Index | None = None) -> pd.DataFrame:
     """Top-1 and top-5 accuracy and mean confidence over epsilon, of some samples (default: all).
 
     Columns: epsilon_255, n, and for each of top1, top5 and confidence its value, ``_low`` and
-    ``_high`` (95 %: Wilson's interval for the rates, Student's t for the mean).
+    ``_high`` (95%: Wilson's interval for the rates, Student's t for the mean).
     """
     rows = table if samples is None else table[table["sample"].isin(samples)]
     result = []
@@ -71,7 +71,7 @@ def curve(table: pd.DataFrame, samples: pd.Index | None = None) -> pd.DataFrame:
 
 
 def clean_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy and confidence at epsilon = 0 with their 95 % intervals, as a table for reading."""
+    """Accuracy and confidence at epsilon = 0 with their 95% intervals, as a table for reading."""
     row = curve(at(table, [0])).iloc[0]
     names = {
         "top1": "top-1 accuracy",
@@ -82,7 +82,7 @@ def clean_summary(table: pd.DataFrame) -> pd.DataFrame:
         {
             "measure": names.values(),
             "value": [f"{row[column]:.3f}" for column in names],
-            "95 % interval": [_interval(row, column, " to ", 3) for column in names],
+            "95% interval": [_interval(row, column, " to ", 3) for column in names],
         }
     )
 
@@ -97,7 +97,7 @@ def _named(name: str, values: tuple[float, float, float] = (0, 0, 0)) -> dict[st
 
 
 def rate(successes: int, n: int) -> tuple[float, float, float]:
-    """A rate with its 95 % Wilson interval; NaN where there is nothing to count."""
+    """A rate with its 95% Wilson interval; NaN where there is nothing to count."""
     if n == 0:
         return (np.nan, np.nan, np.nan)
     interval = stats.binomtest(successes, n).proportion_ci(method="wilson")
@@ -105,7 +105,7 @@ def rate(successes: int, n: int) -> tuple[float, float, float]:
 
 
 def mean(values: pd.Series) -> tuple[float, float, float]:
-    """A mean with its 95 % interval from Student's t; NaN bounds for fewer than two values."""
+    """A mean with its 95% interval from Student's t; NaN bounds for fewer than two values."""
     values = np.asarray(values, dtype=float)
     if len(values) == 0:
         return (np.nan, np.nan, np.nan)
@@ -117,8 +117,8 @@ def mean(values: pd.Series) -> tuple[float, float, float]:
 
 
 def bin_name(low: float, high: float) -> str:
-    """``"95–99 %"`` for (0.95, 0.99]."""
-    return f"{low * 100:.0f}–{high * 100:.0f} %"
+    """``"95–99%"`` for (0.95, 0.99]."""
+    return f"{low * 100:.0f}–{high * 100:.0f}%"
 
 
 def bin_curves(
@@ -152,7 +152,7 @@ def rate_text(row: pd.Series, name: str = "top1") -> str:
 
 
 def count_text(count: int, n: int) -> str:
-    """``"12: 0.40 (0.26–0.55)"`` for 12 of 30, with the 95 % Wilson interval."""
+    """``"12: 0.40 (0.26–0.55)"`` for 12 of 30, with the 95% Wilson interval."""
     if n == 0:
         return "no image"
     share, low, high = rate(count, n)
@@ -217,7 +217,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """supported / contradicted / undecided, by whether the 95 % interval excludes zero."""
+        """supported / contradicted / undecided, by whether the 95% interval excludes zero."""
         if self.n < 10 or not np.isfinite([self.rho_low, self.rho_high]).all():
             return "cannot be judged"
         if self.rho_low > 0:

@@ -18,13 +18,13 @@ NOBODY_FOOLED = "No initially correct image is fooled at any ε, so there is not
 
 
 def share(count: int, n: int) -> str:
-    """``"12 of 40 (30 %, 95 % interval 18–45 %)"``; for no images, ``"0 of 0"``."""
+    """``"12 of 40 (30%, 95% interval 18–45%)"``; for no images, ``"0 of 0"``."""
     value, low, high = analysis.rate(count, n)
     if n == 0:
         return "0 of 0"
     digits = 0 if n < 200 else 1
     interval = f"{low * 100:.{digits}f}–{high:.{digits}%}"
-    return f"{count} of {n} ({value:.{digits}%}, 95 % interval {interval})"
+    return f"{count} of {n} ({value:.{digits}%}, 95% interval {interval})"
 
 
 def ranks(counts: pd.DataFrame, control: pd.DataFrame, classes: int) -> str:
@@ -73,7 +73,7 @@ def similarity(result: Similarity | None) -> str:
         f"The weight vectors of true and adversarial class are **{verdict}**: over {result.n} "
         f"fooled images their mean cosine is {result.cosine:.2f}, where the true class's mean "
         f"cosine with all other classes is {result.chance:.2f}. The difference is "
-        f"{result.difference:.2f} (95 % interval {result.low:.2f} to {result.high:.2f}). In "
+        f"{result.difference:.2f} (95% interval {result.low:.2f} to {result.high:.2f}). In "
         f"{share(result.closer, result.n)} the adversarial class is closer than the median class."
     )
 
@@ -187,7 +187,7 @@ def by_lightness(curve: pd.DataFrame, width: float, epsilon_255: float) -> str:
         return text + ": by this measure the same step is **more visible in light regions**."
     if np.isnan(dark["delta_e_low"] + light["delta_e_low"]):
         return text + ": too few images for an interval."
-    return text + "; their 95 % intervals overlap: undecided in this run."
+    return text + "; their 95% intervals overlap: undecided in this run."
 
 
 def seen(means: pd.DataFrame, noticeable: float) -> str:

@@ -45,7 +45,7 @@ class Evidence:
     ``bins``: (low, high] of the clean confidence -> epsilon_255, n, top1, top5, confidence, means
     over the initially correct images; from the most to the least confident. ``everything``: the
     same over all images. ``samples``: epsilon_255, correct, confidence and, where it is known,
-    predicted_class. ``images``: sample, epsilon_255, confidence of each single image above 99 %.
+    predicted_class. ``images``: sample, epsilon_255, confidence of each single image above 99%.
     ``colors``: epsilon_255 and delta_e, the mean color difference to the clean image.
     ``series_255``: the steps in the original's series of pictures. ``stand_ins`` are samples that
     are other pictures, chosen to play the part of the original's. ``absent``: what is not there
@@ -140,7 +140,7 @@ def more_visible(evidence: Evidence) -> Judgment:
 @_claim(
     "766-start",
     0,
-    "766 starts at 99.99 %",
+    "766 starts at 99.99%",
     "Note that this image has a very high initial confidence of 99.99%.",
     "The clean confidence, in percent, rounds to 99.99.",
     sample=766,
@@ -270,7 +270,7 @@ def lower_again_766(evidence: Evidence) -> Judgment:
     return _judgment(lower, text + ".")
 
 
-# --- the bin of 99-100 % ------------------------------------------------------------------------
+# --- the bin of 99-100% ------------------------------------------------------------------------
 
 TOP_BIN: Bin = (0.99, 1.0)
 
@@ -408,7 +408,7 @@ def accuracy_rises(evidence: Evidence) -> Judgment:
     n = int(curve["n"].iloc[0])
     count = round((high - low) * n)
     text = f"It rises from {low:.3f} at {eps(begin)} to {high:.3f} at {eps(end)}, by {count} of "
-    text += f"{_images(n)} (95 % intervals: {_interval(low, n)} and {_interval(high, n)})."
+    text += f"{_images(n)} (95% intervals: {_interval(low, n)} and {_interval(high, n)})."
     return _judgment(_around(begin, 4) and _around(end, 10), text)
 
 
@@ -630,7 +630,7 @@ def harder(evidence: Evidence) -> Judgment:
 @_claim(
     "99-hard-to-fool",
     3,
-    "Images above 99 % are hard to fool",
+    "Images above 99% are hard to fool",
     "From the images with the highest initial confidence of over 99% we can see that it is hard "
     "to craft adversarial examples from them.",
     "At 4/255, up to which the original calls the attack only slightly perceptible, fewer than "
@@ -697,9 +697,9 @@ def recovers_132(evidence: Evidence) -> Judgment:
 @_claim(
     "528-start",
     3,
-    "528 starts at 80 %",
+    "528 starts at 80%",
     "An example for lower initial confidence of 80% is shown below.",
-    "The clean confidence is within 5 points of 80 %.",
+    "The clean confidence is within 5 points of 80%.",
     sample=528,
 )
 def start_of_528(evidence: Evidence) -> Judgment:
@@ -745,9 +745,9 @@ def class_changes_528(evidence: Evidence) -> Judgment:
 @_claim(
     "528-level",
     3,
-    "528: confidence levels out at around 15 %",
+    "528: confidence levels out at around 15%",
     "The confidence seems to be levelled out at around 15%.",
-    "From the first false prediction on, it stays within 5 points of 15 %.",
+    "From the first false prediction on, it stays within 5 points of 15%.",
     sample=528,
 )
 def level_528(evidence: Evidence) -> Judgment:

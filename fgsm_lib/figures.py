@@ -256,7 +256,7 @@ def rates(
     published: pd.DataFrame | None = None,
     what: str = "",
 ) -> Drawing:
-    """Top-1, top-5 and mean confidence over epsilon, with 95 % bands."""
+    """Top-1, top-5 and mean confidence over epsilon, with 95% bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 4.4))
     names = {"top1": "top-1 accuracy", "top5": "top-5 accuracy", "confidence": "mean confidence"}
     for place, (column, label) in enumerate(names.items()):
@@ -328,7 +328,7 @@ def band(
     label: str | None = None,
     line: str = "-",
 ) -> None:
-    """A quantity over epsilon, with its 95 % interval as a band: ``column``, _low and _high."""
+    """A quantity over epsilon, with its 95% interval as a band: ``column``, _low and _high."""
     x = curve["epsilon_255"]
     axis.fill_between(
         x, curve[f"{column}_low"], curve[f"{column}_high"], color=color, alpha=0.15, linewidth=0

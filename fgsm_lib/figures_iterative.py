@@ -39,7 +39,7 @@ def side_by_side(study: Study, case: Case, epsilon_255: float) -> Drawing:
 
 
 def success(table: pd.DataFrame) -> Drawing:
-    """The share of images that each method fools, with Wilson's 95 % intervals, by epsilon."""
+    """The share of images that each method fools, with Wilson's 95% intervals, by epsilon."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     levels = sorted(table["epsilon_255"].unique())
     said = []

@@ -13,7 +13,7 @@ from fgsm_lib.neighbors import RANKS
 
 
 def rank_bars(groups: dict[str, pd.DataFrame]) -> Drawing:
-    """Clean rank of the adversarial class, one bar per group and rank, with 95 % intervals."""
+    """Clean rank of the adversarial class, one bar per group and rank, with 95% intervals."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     said = []
     drawn = {name: ranks for name, ranks in groups.items() if ranks["n"].iloc[0]}
@@ -55,7 +55,7 @@ def _error_bars(table: pd.DataFrame, value: str, low: str, high: str) -> np.ndar
 def class_robustness(
     robust: pd.DataFrame, names: Sequence[str], control: pd.DataFrame, rows: int = 20
 ) -> Drawing:
-    """Accuracy of the classes with most images, with 95 % intervals, the most robust above.
+    """Accuracy of the classes with most images, with 95% intervals, the most robust above.
 
     ``control`` is the ``analysis.curve`` of random signs at that epsilon, over all classes.
     """
@@ -217,7 +217,7 @@ def measures(means: pd.DataFrame) -> Drawing:
 
 
 def lightness(curves: dict[str, pd.DataFrame], width: float, noticeable: float) -> Drawing:
-    """Color difference of the same step by the lightness of the region, with 95 % intervals."""
+    """Color difference of the same step by the lightness of the region, with 95% intervals."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     said = []
     for place, (name, curve) in enumerate(curves.items()):
@@ -244,7 +244,7 @@ def lightness(curves: dict[str, pd.DataFrame], width: float, noticeable: float) 
 
 
 def rounding(rates: pd.DataFrame, control: pd.DataFrame) -> Drawing:
-    """Accuracy of the exact and of the saved attack over epsilon, with 95 % bands."""
+    """Accuracy of the exact and of the saved attack over epsilon, with 95% bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     band(axis, rates, "exact", "C0", "o", "exact step")
     band(axis, rates, "saved", "C1", "s", "saved in 8 bits")
@@ -265,7 +265,7 @@ def rounding(rates: pd.DataFrame, control: pd.DataFrame) -> Drawing:
 
 
 def against_chance(curve: pd.DataFrame, control: pd.DataFrame) -> Drawing:
-    """Top-1 accuracy over epsilon: FGSM against random signs, with 95 % bands."""
+    """Top-1 accuracy over epsilon: FGSM against random signs, with 95% bands."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     band(axis, curve, "top1", "C0", "o", "FGSM")
     band(axis, control, "top1", "C2", "s", "random signs", ":")

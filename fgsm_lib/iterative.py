@@ -143,7 +143,7 @@ def smallest_fooling(study: Study, samples: Sequence[int]) -> pd.DataFrame:
 
 
 def summary_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Success, confidence, visibility and cost by epsilon and method, with 95 % intervals."""
+    """Success, confidence, visibility and cost by epsilon and method, with 95% intervals."""
     rows = []
     for (epsilon, method), group in table.groupby(["epsilon_255", "method"], sort=False):
         fooled = int((~group["correct"]).sum())
@@ -201,7 +201,7 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
 
     Images that some method left as they were have an infinite PSNR and are left out.
 
-    Columns: epsilon_255, method, n, and psnr (dB) and ssim, the mean gains, each with its 95 %
+    Columns: epsilon_255, method, n, and psnr (dB) and ssim, the mean gains, each with its 95%
     bounds ``_low`` and ``_high`` (Student's t; NaN for one image).
     """
     finite = np.isfinite(table["psnr"]).groupby(table["sample"]).transform("all")
@@ -240,7 +240,7 @@ def cleaner_sentence(gained: pd.DataFrame) -> str:
     return (
         f"At equal L∞ size, the promise that iterative methods look cleaner **{verdict}** in this "
         f"run: of the {holds.size} mean gains over FGSM, {int(holds.sum())} lie above zero with "
-        "their whole 95 % interval."
+        "their whole 95% interval."
     )
 
 

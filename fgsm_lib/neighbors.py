@@ -45,7 +45,7 @@ def clean_rank(top5_classes: np.ndarray, adversarial_class: int) -> str:
 
 
 def rank_counts(fooled: pd.DataFrame) -> pd.DataFrame:
-    """How many adversarial classes had which clean rank: rank, count, n, share, low, high (95 %).
+    """How many adversarial classes had which clean rank: rank, count, n, share, low, high (95%).
 
     One row per entry of ``RANKS``; shares are NaN where no image was fooled.
     """
@@ -67,7 +67,7 @@ def transitions(fooled: pd.DataFrame) -> pd.DataFrame:
 def class_robustness(table: pd.DataFrame, epsilon_255: float) -> pd.DataFrame:
     """Accuracy at one epsilon of the initially correct images of each class that has any.
 
-    Columns: label, n, correct, and top1 with its 95 % Wilson bounds top1_low and top1_high;
+    Columns: label, n, correct, and top1 with its 95% Wilson bounds top1_low and top1_high;
     most accurate class first.
     """
     rows = analysis.at(table, [epsilon_255])
@@ -165,7 +165,7 @@ class Similarity:
     """Cosines of true and adversarial class, of ``n`` fooled images, against chance.
 
     ``chance`` is the mean cosine of the true class with every other class, over the same images;
-    ``difference`` is the mean over images of the cosine minus that, with Student's 95 % bounds.
+    ``difference`` is the mean over images of the cosine minus that, with Student's 95% bounds.
     ``closer`` counts the images whose cosine lies above the median of all other classes.
     """
 

@@ -95,7 +95,7 @@ def _doubt(logits: torch.Tensor, label: int) -> float:
 
 
 def mean_changes(probed: pd.DataFrame) -> pd.DataFrame:
-    """Means of the two changes, with 95 % intervals and ``n``, per direction and epsilon."""
+    """Means of the two changes, with 95% intervals and ``n``, per direction and epsilon."""
     rows = []
     for (direction, epsilon), group in probed.groupby(["direction", "epsilon_255"], sort=True):
         row = {"direction": direction, "epsilon_255": epsilon, "n": len(group)}
@@ -155,7 +155,7 @@ def zero_table(
             zeros = analysis.clean(table).loc[samples, "zero_gradients"]
             rows.append(
                 {
-                    "clean confidence": f"{low * 100:g}–{high * 100:g} %",
+                    "clean confidence": f"{low * 100:g}–{high * 100:g}%",
                     "objective": NAMES[objective],
                     "images": len(samples),
                     "with a zero": int((zeros > 0).sum()),
@@ -243,12 +243,12 @@ def bin_sentence(
     for objective, table in tables.items():
         samples = analysis.initially_correct(table, 0.99, 1.0)
         if samples.empty:
-            return "In this run no initially correct image has a clean confidence above 99 %."
+            return "In this run no initially correct image has a clean confidence above 99%."
         row = analysis.curve(analysis.at(table, [epsilon_255]), samples).iloc[0]
         parts.append(f"{analysis.rate_text(row)} with the {NAMES[objective]}")
     return (
-        f"Of the {len(samples)} images that start right with 99–100 % confidence, the share still "
-        f"right at ε = {epsilon_255:g}/255 is {' and '.join(parts)} (95 % intervals)."
+        f"Of the {len(samples)} images that start right with 99–100% confidence, the share still "
+        f"right at ε = {epsilon_255:g}/255 is {' and '.join(parts)} (95% intervals)."
         + ("" if published is None else f" Published, true logit on GoogLeNet: {published:.2f}.")
     )
 

@@ -56,7 +56,7 @@ def show_hypothesis(study: Study) -> None:
             what=f"The {len(correct)} initially correct images",
             name="fig-own-rates",
             caption="Top-1 and top-5 accuracy and mean confidence over ε of the "
-            f"{len(correct)} initially correct images, with 95 % intervals.",
+            f"{len(correct)} initially correct images, with 95% intervals.",
         )
     say(wording.verdict_sentence(survival.judge(minimal), study.profile.every_minimal))
     groups = survival.by_bin(minimal, BINS)

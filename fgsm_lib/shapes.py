@@ -35,7 +35,7 @@ def image_shapes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts(shapes: pd.DataFrame, column: str, kinds: Sequence[str]) -> pd.DataFrame:
-    """How many images are of which kind: kind, count, n, share, low, high (95 %, Wilson)."""
+    """How many images are of which kind: kind, count, n, share, low, high (95%, Wilson)."""
     rows = []
     for kind in kinds:
         count = int((shapes[column] == kind).sum())

@@ -172,9 +172,9 @@ def _seen(guesses: list[Guess]) -> str:
 
 
 def _value_text(stop: Stop) -> str:
-    """What a screen reader says for a position of the slider: "ε = 4/255, sock 31 %"."""
+    """What a screen reader says for a position of the slider: "ε = 4/255, sock 31%"."""
     first = stop.top5[0]
-    return f"ε = {stop.epsilon_255:g}/255, {first.name} {first.probability * 100:.0f} %"
+    return f"ε = {stop.epsilon_255:g}/255, {first.name} {first.probability * 100:.0f}%"
 
 
 def _summary(stop: Stop) -> str:

@@ -26,7 +26,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % interval."""
+    """A value and its 95% interval."""
 
     value: float
     low: float
@@ -41,7 +41,7 @@ UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 def survival_curve(minimal: pd.DataFrame) -> pd.DataFrame:
     """Kaplan and Meier's estimate: the share of the images not yet fooled, over epsilon.
 
-    Columns: epsilon_255, share, low, high (95 %, Greenwood's variance on the log-log scale; NaN
+    Columns: epsilon_255, share, low, high (95%, Greenwood's variance on the log-log scale; NaN
     where the share is 0 or 1). The first row is epsilon = 0, the last the largest found; the share
     falls *at* each epsilon. Empty for a table without images.
     """

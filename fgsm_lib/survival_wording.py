@@ -92,7 +92,7 @@ def chance_reading(minimal: pd.DataFrame) -> str:
     if not fooled:
         return f"None of {_images(len(minimal))} was fooled, so there is no minimal ε to control."
     _, low, high = analysis.rate(by_chance, fooled)
-    share = f"{by_chance / fooled:.1%}, 95 % interval {low:.1%} to {high:.1%}"
+    share = f"{by_chance / fooled:.1%}, 95% interval {low:.1%} to {high:.1%}"
     text = (
         f"Random signs of exactly an image's minimal ε fool {by_chance} of {_images(fooled)} that "
         f"FGSM fools there ({share})"
@@ -213,7 +213,7 @@ def _left(name: str, row: pd.Series) -> str:
             f"The {name} orders the images just as clean confidence does: once it is known, "
             "confidence has nothing to add."
         )
-    rho = f"ρ = {row['value']:.2f}, 95 % interval {row['low']:.2f} to {row['high']:.2f}"
+    rho = f"ρ = {row['value']:.2f}, 95% interval {row['low']:.2f} to {row['high']:.2f}"
     if row["low"] > 0:
         said = "more confident images still hold out longer than others of equal rank"
     elif row["high"] < 0:

@@ -68,7 +68,7 @@ def means(measures: pd.DataFrame) -> pd.DataFrame:
 def lightness_curve(bands: pd.DataFrame, direction: str, epsilon_255: float) -> pd.DataFrame:
     """ΔE by lightness at one epsilon, with every image counting once in each band it has.
 
-    Columns: lightness, images, delta_e, delta_e_low, delta_e_high (95 %, Student's t).
+    Columns: lightness, images, delta_e, delta_e_low, delta_e_high (95%, Student's t).
     """
     rows = bands[(bands["direction"] == direction) & (bands["epsilon_255"] == epsilon_255)]
     result = []
@@ -112,7 +112,7 @@ def rounding_rates(table: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
 
     ``table`` is a sweep and ``saved`` the same one with ``eight_bit``, perhaps of fewer images.
 
-    Columns: epsilon_255, n; exact and saved, the accuracies, each with its 95 % Wilson bounds
+    Columns: epsilon_255, n; exact and saved, the accuracies, each with its 95% Wilson bounds
     ``_low`` and ``_high``; unmoved, how many images are seen after saving with the very
     confidences of the clean image; fooled, how many the exact attack fools, and still, how many
     of these the saved one fools, too.

@@ -171,7 +171,7 @@ def _top1(curve: pd.DataFrame, epsilon_255: float) -> float:
 def confident_reading(curve: pd.DataFrame) -> str:
     """What the curves of the most confident images do, point by point of the original's claims."""
     if curve.empty:
-        return "In this run no initially correct image has a clean confidence above 99 %."
+        return "In this run no initially correct image has a clean confidence above 99%."
     n = int(curve["n"].iloc[0])
     start, end = curve.iloc[0], curve.iloc[-1]
     low = curve.loc[curve["confidence"].idxmin()]
@@ -208,7 +208,7 @@ def bins_reading(curves: dict[str, pd.DataFrame]) -> str:
         counted = [f"{analysis.rate_text(row)}, n = {row['n']:.0f}" for _, row in rows.iterrows()]
         parts.append(f"{name}: {counted[0] if counted else 'no image'}")
     return (
-        f"Top-1 accuracy left at ε = {epsilon:g}/255, with 95 % intervals, from the most to the "
+        f"Top-1 accuracy left at ε = {epsilon:g}/255, with 95% intervals, from the most to the "
         "least confident images: " + "; ".join(parts) + "."
     )
 
@@ -233,7 +233,7 @@ def verdict_sentence(verdict: analysis.Verdict, every: int = 1) -> str:
     )
     return (
         f"**Hypothesis 1 is {verdict.word} in this run**: the rank correlation between clean "
-        f"confidence and minimal adversarial ε is ρ = {verdict.rho:.2f} (95 % interval "
+        f"confidence and minimal adversarial ε is ρ = {verdict.rho:.2f} (95% interval "
         f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {images}, {fate}. "
         "This is about one classifier, one set of images and one attack of one step."
     )

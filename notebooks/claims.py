@@ -76,7 +76,7 @@ say(ledger.details(judged, "Sample 766"))
 # %% [markdown]
 # ## The most confident images
 #
-# Means over the initially correct images with a clean confidence of 99–100 %.
+# Means over the initially correct images with a clean confidence of 99–100%.
 
 # %% tags=["remove-input"]
 say(ledger.details(judged, "The most confident images"))

@@ -137,7 +137,7 @@ show(
 right, wrong = clean[clean["correct"]], clean[~clean["correct"]]
 say(
     f"Of the {len(right)} correct images, {(right['confidence'] > 0.95).sum()} are classified with "
-    f"more than 95 % confidence; of the {len(wrong)} wrong ones, "
+    f"more than 95% confidence; of the {len(wrong)} wrong ones, "
     f"{(wrong['confidence'] > 0.95).sum()}. Mean confidence is {right['confidence'].mean():.2f} "
     f"where the class is right and {wrong['confidence'].mean():.2f} where it is wrong."
 )

@@ -51,7 +51,7 @@ original_images = published.comparable(study.dataset.photos)
 # *right-censored*: all we know is that it holds out longer than that, so it ranks above every image
 # that was fooled. Initially wrong images say nothing about the hypothesis and are left out.
 #
-# The measure is Spearman's rank correlation ρ between clean confidence and minimal ε, with a 95 %
+# The measure is Spearman's rank correlation ρ between clean confidence and minimal ε, with a 95%
 # interval from 2000 bootstrap resamples of the images. The hypothesis is
 #
 # - **supported** if the interval lies above zero,
@@ -92,7 +92,7 @@ if any(map(len, groups.values())):
         control_groups,
         study.table["epsilon_255"].max(),
         name="fig-survival",
-        caption="Share of the images not yet fooled over ε, by clean confidence, with 95 % "
+        caption="Share of the images not yet fooled over ε, by clean confidence, with 95% "
         f"intervals: the {sum(map(len, groups.values()))} of {among} that lie in the original's "
         "five bins. A marker is where a curve falls to one half. Below: random signs, on "
         f"{sum(map(len, control_groups.values()))} of them.",
@@ -106,7 +106,7 @@ show_table(
     survival_wording.median_table(minimal, analysis.ORIGINAL_BINS),
     name="tab-medians",
     caption="The same images by clean confidence: how many there are, how many of them FGSM fools "
-    "at some ε, and the ε by which half of them are fooled (95 % interval).",
+    "at some ε, and the ε by which half of them are fooled (95% interval).",
 )
 
 # %% tags=["remove-input"]
@@ -145,7 +145,7 @@ show_table(
     survival_wording.rivals_table(rivals),
     name="tab-rivals",
     caption="Concordance of three predictors with the minimal ε, and its difference to that of "
-    f"clean confidence, with 95 % bootstrap intervals; {among}.",
+    f"clean confidence, with 95% bootstrap intervals; {among}.",
 )
 
 # %% tags=["remove-input"]
@@ -165,7 +165,7 @@ show_table(
     survival_wording.left_table(verdict, left),
     name="tab-left",
     caption="Rank correlation of clean confidence and minimal ε: alone, and given each rival "
-    f"(95 % bootstrap interval); {among}.",
+    f"(95% bootstrap interval); {among}.",
 )
 
 # %% tags=["remove-input"]
@@ -194,10 +194,10 @@ if len(confident):
         curve,
         control,
         published.bin_curve(99) if original_images else None,
-        what=f"{len(confident)} initially correct images with confidence above 99 %",
+        what=f"{len(confident)} initially correct images with confidence above 99%",
         name="fig-confident",
         caption=f"Top-1 and top-5 accuracy and mean confidence of the {len(confident)} initially "
-        "correct images with a clean confidence of 99–100 %, with 95 % intervals"
+        "correct images with a clean confidence of 99–100%, with 95% intervals"
         + (" (published: 39 images)." if original_images else "."),
     )
 
@@ -227,7 +227,7 @@ if any(map(len, bins.values())):
         published_bins,
         name="fig-bins-accuracy",
         caption="Top-1 accuracy over ε of the initially correct images, by clean confidence, with "
-        "95 % intervals. In brackets: on how many of them random signs (dotted) were tried.",
+        "95% intervals. In brackets: on how many of them random signs (dotted) were tried.",
     )
 
 # %% tags=["hide-input"]
@@ -252,7 +252,7 @@ shown = sorted({analysis.nearest(study.table, epsilon) for epsilon in (0.3, 1, 4
 show_table(
     analysis.bin_table(study.table, analysis.ORIGINAL_BINS, shown),
     name="tab-bins",
-    caption="Top-1 accuracy of the initially correct images by clean confidence (95 % interval).",
+    caption="Top-1 accuracy of the initially correct images by clean confidence (95% interval).",
 )
 
 # %% tags=["hide-input"]
@@ -277,7 +277,7 @@ show(
     what=f"All {len(study.dataset)} images",
     name="fig-all",
     caption=f"Top-1 and top-5 accuracy and mean confidence of all {len(study.dataset)} images, "
-    "with 95 % intervals.",
+    "with 95% intervals.",
 )
 
 # %% tags=["hide-input"]

@@ -59,13 +59,13 @@ if len(table):
         figures_iterative.success,
         table,
         name="fig-iterative-success",
-        caption="Share of these images that each method fools, with 95 % intervals (Wilson).",
+        caption="Share of these images that each method fools, with 95% intervals (Wilson).",
     )
     show_table(
         iterative.summary_table(table),
         name="tab-iterative",
         caption=f"The same in numbers: how many of the {count} images are fooled, and the share "
-        "(95 % interval). Confidence is that in the predicted class; PSNR and SSIM, as 8-bit "
+        "(95% interval). Confidence is that in the predicted class; PSNR and SSIM, as 8-bit "
         "images, are means over the same images.",
     )
 
@@ -82,7 +82,7 @@ if len(gained) and gained["n"].min() > 1:
     show_table(
         iterative.gain_table(gained),
         name="tab-iterative-gains",
-        caption="Mean gain over FGSM on the same image (95 % interval): more is closer to the "
+        caption="Mean gain over FGSM on the same image (95% interval): more is closer to the "
         "clean image.",
     )
 

@@ -59,7 +59,7 @@ show(
     control,
     original,
     name="fig-objectives-confidence",
-    caption=f"Mean confidence over ε, {images} images, with 95 % intervals.",
+    caption=f"Mean confidence over ε, {images} images, with 95% intervals.",
 )
 
 # %% tags=["hide-input"]
@@ -71,7 +71,7 @@ show(
     control,
     original,
     name="fig-objectives-accuracy",
-    caption=f"Top-1 accuracy over ε of the same {images} images, with 95 % intervals.",
+    caption=f"Top-1 accuracy over ε of the same {images} images, with 95% intervals.",
 )
 
 # %% tags=["remove-input"]
@@ -105,7 +105,7 @@ if samples:
         name="fig-logit-changes",
         caption=f"Mean change of the true logit and of the largest logit of any other class, over "
         f"{len(samples)} initially correct images spread evenly over the ranks of their "
-        "confidence, with 95 % intervals.",
+        "confidence, with 95% intervals.",
     )
 
 # %% tags=["remove-input"]
@@ -122,7 +122,7 @@ say(objectives.change_sentence(changes, 1))
 show_table(
     objectives.consequence_table(pair),
     name="tab-objectives",
-    caption="The same images under both objectives, with 95 % intervals. Counts before the colon.",
+    caption="The same images under both objectives, with 95% intervals. Counts before the colon.",
 )
 
 # %% [markdown]
@@ -146,7 +146,7 @@ show(
     analysis.shared(study.control, shared["true_logit", "image"]),
     name="fig-clips",
     caption=f"Mean confidence over ε under both objectives and both clips, on the {count} "
-    f"image{'s' if count != 1 else ''} that all four were computed for, with 95 % intervals.",
+    f"image{'s' if count != 1 else ''} that all four were computed for, with 95% intervals.",
 )
 
 # %% tags=["hide-input"]

@@ -56,7 +56,7 @@ if len(fooled):
         {"FGSM": ranks, "random signs": chance_ranks},
         name="fig-ranks",
         caption="Clean rank of the class that a fooled image is seen as, at the first ε that fools "
-        "it, with 95 % intervals.",
+        "it, with 95% intervals.",
     )
 
 # %% tags=["remove-input"]
@@ -101,7 +101,7 @@ if len(robust):
         name="fig-class-robustness",
         caption=f"Share of the initially correct images still correct at ε = {half:g}/255, the ε "
         "of the grid that leaves nearest to a half, in the classes that have most such images, "
-        "with 95 % intervals (Wilson).",
+        "with 95% intervals (Wilson).",
     )
 
 # %% tags=["remove-input"]
@@ -169,7 +169,7 @@ for column, groups in (("fate", fates), ("shape", curves)):
     show_table(
         shapes.reading_table(groups),
         name=f"tab-{column}s",
-        caption=f"The {column} of the images by clean confidence: count and share (95 % interval).",
+        caption=f"The {column} of the images by clean confidence: count and share (95% interval).",
     )
 
 # %% [markdown]
@@ -244,7 +244,7 @@ show(
     perception.JUST_NOTICEABLE_DELTA_E,
     name="fig-lightness",
     caption="Mean color difference at ε = 4/255 by lightness, over the same images, each counted "
-    "once in every band it has, with 95 % intervals.",
+    "once in every band it has, with 95% intervals.",
 )
 
 # %% tags=["remove-input"]
@@ -279,13 +279,13 @@ if len(rates):
         analysis.curve(small, correct_in_control),
         name="fig-rounding",
         caption=f"Top-1 accuracy of the {rates['n'].max()} initially correct images among the "
-        f"{tried} of the control, for the exact step and the step saved in 8 bits, with 95 % "
+        f"{tried} of the control, for the exact step and the step saved in 8 bits, with 95% "
         "intervals.",
     )
     show_table(
         answers.rounding_table(rates),
         name="tab-rounding",
-        caption="The same in numbers (95 % intervals). Last column: how many of the "
+        caption="The same in numbers (95% intervals). Last column: how many of the "
         f"{rates['n'].max()} saved images get the very same confidences as the clean image.",
     )
     say(answers.rounding(rates))
@@ -305,7 +305,7 @@ show(
     control,
     name="fig-controls",
     caption=f"Top-1 accuracy of the {tried} images of the control, initially correct or not, under "
-    f"FGSM and under random signs at all {len(control)} ε of the grid, with 95 % intervals.",
+    f"FGSM and under random signs at all {len(control)} ε of the grid, with 95% intervals.",
 )
 
 # %% tags=["remove-input"]

@@ -190,10 +190,10 @@ def test_curve_of_no_image_is_empty_with_the_same_columns():
 def test_bin_curves_of_filled_and_empty_bins():
     bins = [(0.99, 1), (0.95, 0.99), (0.4, 0.6)]
     curves = analysis.bin_curves(TABLE, bins, [0, 1])
-    assert list(curves) == ["99–100 %", "95–99 %", "40–60 %"]
-    assert curves["99–100 %"]["top1"].tolist() == [1, 1]  # STANDS
-    assert curves["95–99 %"]["top1"].tolist() == [1, 0]  # BOUNCES; WRONG has 0.97 too
-    assert curves["40–60 %"].empty
+    assert list(curves) == ["99–100%", "95–99%", "40–60%"]
+    assert curves["99–100%"]["top1"].tolist() == [1, 1]  # STANDS
+    assert curves["95–99%"]["top1"].tolist() == [1, 0]  # BOUNCES; WRONG has 0.97 too
+    assert curves["40–60%"].empty
 
 
 def test_shared_keeps_every_row_of_the_samples_of_the_other_table():
@@ -227,7 +227,7 @@ def test_side_by_side_without_published_values_has_no_such_columns():
 def test_clean_summary_in_words():
     summary = analysis.clean_summary(TABLE)
     assert summary["value"].tolist() == ["0.750", "0.750", "0.964"]
-    assert summary["95 % interval"][0] == "0.301 to 0.954"
+    assert summary["95% interval"][0] == "0.301 to 0.954"
 
 
 # --- who is fooled -----------------------------------------------------------------------------

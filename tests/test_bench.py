@@ -85,7 +85,7 @@ def side(name, use, seconds, equal=None) -> dict:
 
 @pytest.fixture
 def entry():
-    """Two cores, 10 images, 16 ε; this library takes 5 % more than the bare passes."""
+    """Two cores, 10 images, 16 ε; this library takes 5% more than the bare passes."""
     return {
         "title": "toys",
         "classifier": "tiny",
@@ -187,7 +187,7 @@ def test_what_is_faster_is_named_with_what_it_changes(entry):
     assert "bfloat16 is faster, but changes 3 of 160 predictions" in text
     assert "NCHW saves 25% and changes no prediction here; its first round took 7 s" in text
     entry["extras"] = [row for row in entry["extras"] if row["name"] == "as it is used"]
-    assert report.extras_reading(entry) == "None of them is faster by more than 5 %."
+    assert report.extras_reading(entry) == "None of them is faster by more than 5%."
 
 
 def test_a_busy_machine_is_told(entry):

@@ -282,7 +282,7 @@ def test_empty_bins_are_not_judged(id):
 def test_an_empty_top_bin_says_so():
     empty = Evidence("test", bins={claims.TOP_BIN: curve().iloc[:0]})
     text = CLAIMS["99-l-shape"].judge(empty).evidence
-    assert text == "No initially correct image has a clean confidence of 99–100 %."
+    assert text == "No initially correct image has a clean confidence of 99–100%."
 
 
 def test_an_empty_bin_among_others_is_named():
@@ -290,7 +290,7 @@ def test_an_empty_bin_among_others_is_named():
     evidence.bins[THIRD] = evidence.bins[THIRD].iloc[:0]
     judgment = CLAIMS["bins-level-at-4"].judge(evidence)
     assert judgment.verdict == HOLDS
-    assert "85–90 %: no image" in judgment.evidence
+    assert "85–90%: no image" in judgment.evidence
 
 
 @pytest.mark.parametrize("id", CLAIMS)
@@ -378,9 +378,9 @@ PUBLISHED = {
     "766-one-epsilon": (FAILS, "wrong at 4, 18 and 20/255, with at most 23.5%"),  # 0.23515 at 18
     # 0.12069 at 5 < 0.13086 at 4; from 6 to 16: 0.148, 0.234, 0.267, 0.301, 0.335, 0.279
     "766-lower-again": (HOLDS, "at 6, 8, 10, 12, 14 and 16/255 the correct class is above"),
-    # 0.99542 -> 0.21132 at 4 -> 0.36173 at 60: regains 0.150 of 0.784, 19 %
+    # 0.99542 -> 0.21132 at 4 -> 0.36173 at 60: regains 0.150 of 0.784, 19%
     "99-l-shape": (HOLDS, "lowest at 4/255 with 0.211"),
-    # 766: 0.99994 -> 0.12069 -> 0.22546, 12 % regained; 528: 0.8741 -> 0.101 -> 0.13, 4 %
+    # 766: 0.99994 -> 0.12069 -> 0.22546, 12% regained; 528: 0.8741 -> 0.101 -> 0.13, 4%
     "l-in-single-images": (HOLDS, "766: L with a rise; 132: U; 528: L."),
     "l-in-most-images": (UNKNOWN, "single images"),
     "99-slight-expected": (FAILS, "79%"),  # (0.99542 - 0.21132) / 0.99542
@@ -393,17 +393,17 @@ PUBLISHED = {
     "99-accuracy-falls-again": (HOLDS, "0.564, 0.436, 0.333, 0.179, 0.128, 0.103"),
     # smallest offset 1 - 0.9487 at 0.5, largest 0.4615 - 0.1795 at 40; 0.7179 at both 4 and 10
     "99-top5": (HOLDS, "0.051 to 0.282; from 4/255 to 10/255 top-1 changes by +0.026, top-5 by"),
-    "bins-correct": (HOLDS, "90–95 %: 105"),
-    "bins-5-points": (FAILS, "99–100 %: 1; 95–99 %: 4; 90–95 %: 5; 85–90 %: 5; 40–60 %: 20"),
-    "bins-accuracy-drop": (HOLDS, "40–60 %: 0.186"),  # (.742+.394+.206+.116+.090+.071+...)/9
-    "bins-level-at-4": (HOLDS, "0.538; 95–99 %: 0.300; 90–95 %: 0.152; 85–90 %: 0.072"),
-    # 95–99 %: (.25+.20+.09+.04+.03)/5 = 0.122; 90–95 %: (.257+.200+.152+.076+.048)/5 = 0.147
-    "bins-level-from-20": (FAILS, "95–99 %: 0.122; 90–95 %: 0.147"),
-    "bins-confidence-alike": (HOLDS, "95–99 %: L with a rise, lowest at 2/255"),
+    "bins-correct": (HOLDS, "90–95%: 105"),
+    "bins-5-points": (FAILS, "99–100%: 1; 95–99%: 4; 90–95%: 5; 85–90%: 5; 40–60%: 20"),
+    "bins-accuracy-drop": (HOLDS, "40–60%: 0.186"),  # (.742+.394+.206+.116+.090+.071+...)/9
+    "bins-level-at-4": (HOLDS, "0.538; 95–99%: 0.300; 90–95%: 0.152; 85–90%: 0.072"),
+    # 95–99%: (.25+.20+.09+.04+.03)/5 = 0.122; 90–95%: (.257+.200+.152+.076+.048)/5 = 0.147
+    "bins-level-from-20": (FAILS, "95–99%: 0.122; 90–95%: 0.147"),
+    "bins-confidence-alike": (HOLDS, "95–99%: L with a rise, lowest at 2/255"),
     # 0.9954-0.9827, 0.9696-0.8860, 0.9263-0.7592, 0.8780-0.6666, 0.5083-0.2621
-    "bins-confidence-drop": (HOLDS, "0.013; 95–99 %: 0.084; 90–95 %: 0.167; 85–90 %: 0.211"),
+    "bins-confidence-drop": (HOLDS, "0.013; 95–99%: 0.084; 90–95%: 0.167; 85–90%: 0.211"),
     # e.g. 0.5641 at 10, 0.4359 at 20: halfway, 15; 0.59 at 1, 0.41 at 2: 1.5
-    "bins-harder": (HOLDS, "15.00; 95–99 %: 1.50; 90–95 %: 0.79; 85–90 %: 0.61; 40–60 %: 0.17"),
+    "bins-harder": (HOLDS, "15.00; 95–99%: 1.50; 90–95%: 0.79; 85–90%: 0.61; 40–60%: 0.17"),
     "99-hard-to-fool": (HOLDS, "18 of 39 images (46%)"),
     "132-never-fooled": (HOLDS, "all 20 values"),
     "132-u-shape": (HOLDS, "0.998, is lowest at 4/255 with 0.632, and ends at 0.993"),
@@ -458,7 +458,7 @@ def test_a_missing_bin_is_named_among_the_others(published_copy):
     (published_copy / "fgsm_confidence_bin_90.csv").unlink()
     judgment = CLAIMS["bins-level-at-4"].judge(ledger.published_evidence())
     assert judgment.verdict == HOLDS
-    assert "90–95 %: missing" in judgment.evidence
+    assert "90–95%: missing" in judgment.evidence
 
 
 def test_a_damaged_published_file_is_not_judged(published_copy):
@@ -577,7 +577,7 @@ def test_a_table_of_one_image_gives_a_whole_ledger(theirs, rows):
 def test_no_confident_image_is_said():
     evidence = ledger.run_evidence(study(table(0, start=0.5), {}, 1))
     for id in ("99-l-shape", "l-in-most-images"):
-        assert "clean confidence of 99–100 %" in CLAIMS[id].judge(evidence).evidence
+        assert "clean confidence of 99–100%" in CLAIMS[id].judge(evidence).evidence
 
 
 # --- the ledger ----------------------------------------------------------------------------------
@@ -666,9 +666,9 @@ def test_distances_are_taken_where_both_have_values():
     other = curve(top1=[1, 0.6, 0.4], grid=[0, 10, 20], confidence=[0.6, 1, 1])
     second = replace(first, bins={TOP: other}, samples={})
     table = ledger.distances(first, second).set_index("curve")
-    assert table.index.tolist() == [f"95–100 %, {m}" for m in ("top-1", "top-5", "mean confidence")]
-    assert table.loc["95–100 %, top-1"].tolist() == [3, 0, 0, 0]
-    row = table.loc["95–100 %, mean confidence"]  # 0.4 away at 0, nowhere else
+    assert table.index.tolist() == [f"95–100%, {m}" for m in ("top-1", "top-5", "mean confidence")]
+    assert table.loc["95–100%, top-1"].tolist() == [3, 0, 0, 0]
+    row = table.loc["95–100%, mean confidence"]  # 0.4 away at 0, nowhere else
     assert (row["values"], row["at"]) == (3, 0)
     assert row["largest"] == pytest.approx(0.4)
     assert row["rms"] == pytest.approx(np.sqrt(0.4**2 / 3))

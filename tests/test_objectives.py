@@ -158,7 +158,7 @@ def test_the_clip_is_judged_image_by_image():
     """At ε > 0 the tables differ once: sample 0 at 4/255, class 1 at 0.4 and class 0 at 0.6."""
     text = objectives.clip_sentence(*BOTH.values())
     assert "At one or more of 2 values of ε" in text
-    assert "class of 1 of 4 (25%, 95 % interval 5–70%) images; that is 1 of 8 predictions" in text
+    assert "class of 1 of 4 (25%, 95% interval 5–70%) images; that is 1 of 8 predictions" in text
     assert "at most by 0.20 (sample 0 at 4/255)" in text
 
 

@@ -43,7 +43,7 @@ class Runner:
 
 
 def assert_agree(classifier: Classifier, folder, images: torch.Tensor, label: int) -> None:
-    """Logits within 2e-5, at least 99.5 % equal signs: what torch's own layouts differ by."""
+    """Logits within 2e-5, at least 99.5% equal signs: what torch's own layouts differ by."""
     runner = Runner(folder, len(classifier.class_names))
     for objective in COEFFICIENTS:
         gradient, logits = attacks.input_gradient(

@@ -189,8 +189,8 @@ def test_image_shapes_leave_out_initially_wrong_images():
 
 def test_counts_by_confidence():
     groups = shapes.by_confidence(TABLE, [(0.95, 0.99), (0, 0.4)], "fate", analysis.FATES)
-    assert groups["95–99 %"]["count"].tolist() == [0, 1, 0]
-    assert groups["0–40 %"]["n"].tolist() == [0, 0, 0]
+    assert groups["95–99%"]["count"].tolist() == [0, 1, 0]
+    assert groups["0–40%"]["n"].tolist() == [0, 0, 0]
     table = shapes.reading_table(groups)
     assert table["bounce-back"].tolist() == ["1: 1.00 (0.21–1.00)", "no image"]
 
@@ -375,7 +375,7 @@ def test_every_run_has_words(table):
 def test_ranks_are_said_with_their_chance():
     counts = neighbors.rank_counts(neighbors.first_fooled(TABLE))
     text = answers.ranks(counts, neighbors.rank_counts(neighbors.first_fooled(NOBODY)), 11)
-    assert "1 of 2 (50%, 95 % interval 9–91%) are seen as the class that came second" in text
+    assert "1 of 2 (50%, 95% interval 9–91%) are seen as the class that came second" in text
     assert "second in 10.0% and among ranks 2 to 5 in 40.0%" in text
     assert text.endswith("Random signs fool none of the images at any ε of the control.")
     assert answers.ranks(neighbors.rank_counts(neighbors.first_fooled(NOBODY)), counts, 11) == (
@@ -450,6 +450,6 @@ def test_figures_are_drawn_and_described():
             plt.close(figure)
             assert "nan" not in alt
     assert "rank 2 50%" in drawn[0][1]
-    assert "90–100 %: never fooled 1 of 3" in drawn[1][1]
+    assert "90–100%: never fooled 1 of 3" in drawn[1][1]
     assert "cat, n = 3 0.67. All classes 0.67, under random signs 0.75." in drawn[4][1]
     assert "FGSM: from 2 to 3" in drawn[5][1]

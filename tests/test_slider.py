@@ -83,7 +83,7 @@ def test_the_sentences_say_what_is_seen_and_whether_rounding_undoes_the_step(cas
         "At ε = 4/255 the classifier sees </script><b>, 60.0% (wrong); after random signs of the "
         "same size sock, 70.0% (correct)."
     )
-    assert step["value"] == "ε = 4/255, </script><b> 60 %"
+    assert step["value"] == "ε = 4/255, </script><b> 60%"
     assert step["pictures"][1]["text"] == "amplified 32 ×"
 
 

@@ -146,8 +146,8 @@ def test_medians_that_do_not_exist():
 def test_bins_take_the_float32_confidence_at_its_word():
     groups = survival.by_bin(table([1, 2, 3], [0.99, 0.991, 0.3]), analysis.ORIGINAL_BINS)
     assert {name: rows["epsilon_255"].tolist() for name, rows in groups.items() if len(rows)} == {
-        "99–100 %": [2],
-        "95–99 %": [1],
+        "99–100%": [2],
+        "95–99%": [1],
     }
 
 

@@ -222,8 +222,8 @@ def test_the_survival_figure_is_told_in_its_alt_text():
     groups = survival.by_bin(HARDER, ORIGINAL_BINS)
     figure, alt = figures_survival.survival(groups, groups, 128)
     plt.close(figure)
-    assert "99–100 %: half are fooled by 60.00/255" in alt
-    assert "Random signs leave at the end: 99–100 % 0.00" in alt
+    assert "99–100%: half are fooled by 60.00/255" in alt
+    assert "Random signs leave at the end: 99–100% 0.00" in alt
 
 
 def test_the_columns_made_up_here_are_those_of_the_table():

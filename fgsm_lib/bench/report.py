@@ -169,7 +169,7 @@ def extras_reading(entry: dict) -> str:
     free = [row for row in faster if not row["changed"]]
     changing = [row for row in faster if row["changed"]]
     if not faster:
-        return "None of them is faster by more than 5 %."
+        return "None of them is faster by more than 5%."
     sentences = [
         f"{row['name']} is faster, but changes {row['changed']} of {row['predictions']} "
         "predictions, so it is not used."

@@ -76,7 +76,7 @@ def _networks(training: dict) -> str:
 
 
 def _bin_rows(bins: dict[str, int]) -> str:
-    return "\n".join(f"| {name} % | {count} |" for name, count in bins.items())
+    return "\n".join(f"| {name}% | {count} |" for name, count in bins.items())
 
 
 def _attack_rows(top1: dict[str, float]) -> str:

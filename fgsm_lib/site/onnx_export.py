@@ -4,7 +4,7 @@
 the backward pass is traced once and becomes ordinary operations. ``logits.onnx`` is the part of it
 that ends at the logits, so both graphs name the same weights, and one file holds them for both.
 
-The weights stay float32. Half precision would halve the file, but some 2 % of the gradient's signs
+The weights stay float32. Half precision would halve the file, but some 2% of the gradient's signs
 would come out otherwise.
 """
 
