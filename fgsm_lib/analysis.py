@@ -141,7 +141,7 @@ def bin_table(
         row = {"clean confidence": name, "images": int(values["n"].iloc[0]) if len(values) else 0}
         for epsilon in epsilon_255:
             here = values[values["epsilon_255"] == epsilon]
-            row[f"top-1 at {epsilon:g}/255"] = "no image" if here.empty else rate_text(here.iloc[0])
+            row[f"{epsilon:g}/255"] = "no image" if here.empty else rate_text(here.iloc[0])
         rows.append(row)
     return pd.DataFrame(rows)
 

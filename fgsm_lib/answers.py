@@ -35,7 +35,7 @@ def ranks(counts: pd.DataFrame, control: pd.DataFrame, classes: int) -> str:
     by_rank = counts.set_index("rank")["count"]
     near = n - int(by_rank[OUTSIDE])
     text = (
-        f"Of {n} fooled images, {share(int(by_rank['rank 2']), n)} are seen as the class that came "
+        f"Of the fooled images, {share(int(by_rank['rank 2']), n)} are seen as the class that came "
         f"second on the clean image, and {share(near, n)} as one of its ranks 2 to 5."
     )
     if classes > 1:
@@ -84,7 +84,7 @@ def transition_table(pairs: pd.DataFrame, names: Sequence[str], rows: int = 10) 
         {
             "from": [short_name(names[label]) for label in pairs["label"][:rows]],
             "to": [short_name(names[there]) for there in pairs["adversarial_class"][:rows]],
-            "fooled in the class": pairs["of_class"][:rows],
+            "fooled": pairs["of_class"][:rows],
             "go there": [
                 analysis.count_text(count, of_class)
                 for count, of_class in pairs[["count", "of_class"]][:rows].itertuples(index=False)
@@ -143,31 +143,33 @@ def spread(attacked: pd.DataFrame, control: pd.DataFrame, names: Sequence[str]) 
     """How many classes the predictions use before and after; both tables of the same images."""
     start = attacked.iloc[0]
     text = (
-        f"On the {int(start['n'])} images of the control, the predictions on the clean images use "
-        f"{int(start['classes'])} classes, as evenly as {start['effective']:.0f} equally frequent "
-        "ones would."
+        f"Before the attack, the predictions for these {int(start['n'])} images use "
+        f"{int(start['classes'])} classes, effectively {start['effective']:.0f}."
     )
     for name, table in (("FGSM", attacked), ("random signs", control)):
         row = table.iloc[-1]
         text += (
-            f" At {row['epsilon_255']:g}/255, under {name}, it is {int(row['classes'])} classes, "
-            f"as evenly as {row['effective']:.0f}; the most frequent, "
+            f" At {row['epsilon_255']:g}/255, under {name}, they use {int(row['classes'])}, "
+            f"effectively {row['effective']:.0f}; the most frequent, "
             f"*{escape(short_name(names[int(row['top_class'])]))}*, gets "
             f"{share(int(row['top_count']), int(row['n']))}."
         )
     return text
 
 
-def kinds(counts: pd.DataFrame, control: pd.DataFrame) -> str:
-    """How many images are of which kind, with intervals; then those of the control."""
-    n, tried = (int(table["n"].iloc[0]) for table in (counts, control))
-    if n == 0:
+def kinds(column: str, counts: pd.DataFrame, control: pd.DataFrame) -> str:
+    """Of which kind most images are, with its share; then the same of the control."""
+    if counts["n"].iloc[0] == 0:
         return "No image is initially correct, so there is nothing to sort."
-    images = "one initially correct image" if n == 1 else f"{n} initially correct images"
-    parts = [f"**{row['kind']}**: {share(row['count'], n)}" for _, row in counts.iterrows()]
-    text = f"Of {images}: " + "; ".join(parts) + "."
-    by_chance = [f"{row['kind']}: {share(row['count'], tried)}" for _, row in control.iterrows()]
-    return text + (f" Under random signs: {'; '.join(by_chance)}." if tried else "")
+    text = f"The most frequent {column} is **{_most_frequent(counts)}."
+    if control["n"].iloc[0] == 0:
+        return text
+    return f"{text} Under random signs it is **{_most_frequent(control)}."
+
+
+def _most_frequent(counts: pd.DataFrame) -> str:
+    row = counts.loc[counts["count"].idxmax()]
+    return f"{row['kind']}**: {share(int(row['count']), int(row['n']))}"
 
 
 def by_lightness(curve: pd.DataFrame, width: float, epsilon_255: float) -> str:
@@ -240,14 +242,14 @@ def rounding_table(rates: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "ε": [f"{epsilon:g}/255" for epsilon in rates["epsilon_255"]],
-            "accuracy, exact": [analysis.rate_text(row, "exact") for _, row in rates.iterrows()],
-            "accuracy, saved": [analysis.rate_text(row, "saved") for _, row in rates.iterrows()],
-            "fooled exactly": rates["fooled"],
-            "of these, still fooled": [
+            "exact": [analysis.rate_text(row, "exact") for _, row in rates.iterrows()],
+            "saved": [analysis.rate_text(row, "saved") for _, row in rates.iterrows()],
+            "fooled": rates["fooled"],
+            "still fooled": [
                 analysis.count_text(still, fooled) if fooled else "–"
                 for still, fooled in zip(rates["still"], rates["fooled"], strict=True)
             ],
-            "seen as the clean image": rates["unmoved"],
+            "as clean": rates["unmoved"],
         }
     )
 

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from fgsm_lib import analysis, attacks, published
+from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import Photo
 from fgsm_lib.study import Study, single
 from fgsm_lib.sweep import SweepSettings, sweep_samples
@@ -88,6 +89,17 @@ def open_case(study: Study, sample: int) -> Case:
         published=published.sample_curve(sample) if covered else None,
         class_names=study.dataset.class_names,
         objective=study.profile.objective,
+    )
+
+
+def unit_table(classifier: Classifier, epsilon_255: Sequence[float]) -> pd.DataFrame:
+    """The same epsilons in other units, for reading: as a fraction of [0, 1], and normalized."""
+    deviations = zip(("red", "green", "blue"), classifier.std.flatten().tolist(), strict=True)
+    units = {"fraction": 1.0, **dict(deviations)}
+    return pd.DataFrame(
+        {"ε": f"{epsilon:g}/255"}
+        | {name: f"{epsilon / 255 / size:.4f}" for name, size in units.items()}
+        for epsilon in epsilon_255
     )
 
 

@@ -186,11 +186,11 @@ def distance_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "published curve": table["curve"],
-            "values of ε": table["values"],
-            "largest distance": [
+            "ε": table["values"],
+            "largest": [
                 f"{row['largest']:.3f} at {eps(row['at'])}" for _, row in table.iterrows()
             ],
-            "root mean square": [f"{value:.3f}" for value in table["rms"]],
+            "rms": [f"{value:.3f}" for value in table["rms"]],
         }
     )
 

@@ -111,37 +111,43 @@ def mean_changes(probed: pd.DataFrame) -> pd.DataFrame:
 
 
 def confidence_table(variants: Variants) -> pd.DataFrame:
-    """Mean confidence over epsilon, one row per objective and clip."""
-    rows = []
-    for (objective, clip), table in variants.items():
+    """Mean confidence, one row per epsilon and one column per objective and clip."""
+    columns = {}
+    for name, table in _named(variants).items():
         curve = analysis.curve(table)
-        row = {"objective": NAMES[objective], "clip": CLIPS[clip], "images": int(curve["n"].max())}
-        for _, point in curve.iterrows():
-            row[f"{point['epsilon_255']:g}/255"] = f"{point['confidence']:.3f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
+        columns["ε"] = [f"{epsilon:g}/255" for epsilon in curve["epsilon_255"]]
+        columns[name] = [f"{confidence:.3f}" for confidence in curve["confidence"]]
+    return pd.DataFrame(columns)
 
 
 def consequence_table(variants: Variants) -> pd.DataFrame:
-    """What the choice does to fooling, bounce-backs and Hypothesis 1; initially correct images."""
-    rows = []
-    for (objective, clip), table in variants.items():
+    """What the choice does to fooling, bounce-backs and Hypothesis 1; initially correct images.
+
+    One row per result and one column per objective and clip.
+    """
+    columns = {}
+    for name, table in _named(variants).items():
         images, fooled, again = analysis.bounce_backs(table)
         smallest = analysis.smallest_fooling_epsilon(table, analysis.initially_correct(table))
         verdict = analysis.test_hypothesis(table)
-        rows.append(
-            {
-                "objective": NAMES[objective],
-                "clip": CLIPS[clip],
-                "images": images,
-                "fooled at some ε": analysis.count_text(fooled, images),
-                "of these, right again": analysis.count_text(again, fooled),
-                "median smallest fooling ε": _median_text(smallest),
-                "ρ with confidence": _rho_text(verdict),
-                "Hypothesis 1": verdict.word,
-            }
-        )
-    return pd.DataFrame(rows)
+        columns[name] = {
+            "images": str(images),
+            "fooled at some ε": analysis.count_text(fooled, images),
+            "of these, right again": analysis.count_text(again, fooled),
+            "median smallest fooling ε": _median_text(smallest),
+            "ρ with confidence": _rho_text(verdict),
+            "Hypothesis 1": verdict.word,
+        }
+    return pd.DataFrame(columns).rename_axis("result").reset_index()
+
+
+def _named(variants: Variants) -> dict[str, pd.DataFrame]:
+    """The tables by objective, and by clip where there is more than one."""
+    clips = {clip for _, clip in variants}
+    return {
+        NAMES[objective] if len(clips) == 1 else f"{NAMES[objective]}, clip {CLIPS[clip]}": table
+        for (objective, clip), table in variants.items()
+    }
 
 
 def zero_table(
@@ -159,7 +165,7 @@ def zero_table(
                     "objective": NAMES[objective],
                     "images": len(samples),
                     "with a zero": int((zeros > 0).sum()),
-                    "most zeros in one image": int(zeros.max()) if len(zeros) else "no image",
+                    "most zeros": int(zeros.max()) if len(zeros) else "no image",
                 }
             )
     return pd.DataFrame(rows)
@@ -196,10 +202,12 @@ def _course(curve: pd.DataFrame) -> str:
     start, end = curve.iloc[0], curve.iloc[-1]
     confidence = curve["confidence"]
     low, high = curve.loc[confidence.idxmin()], curve.loc[confidence.idxmax()]
+    peak = ""
+    if high["confidence"] > max(start["confidence"], end["confidence"]):
+        peak = f" highest at {high['epsilon_255']:g}/255 with {high['confidence']:.2f},"
     return (
         f"starts at {start['confidence']:.2f}, is lowest at {low['epsilon_255']:g}/255 with "
-        f"{low['confidence']:.2f}, highest at {high['epsilon_255']:g}/255 with "
-        f"{high['confidence']:.2f}, and ends at {end['confidence']:.2f} at "
+        f"{low['confidence']:.2f},{peak} and ends at {end['confidence']:.2f} at "
         f"{end['epsilon_255']:g}/255."
     )
 
@@ -210,9 +218,8 @@ def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
     if rows.empty:
         return "No image of this run is classified correctly, so there is no true logit to lower."
     said = [
-        f"a step up the {NAMES[name]} objective moves $z_y$ by "
-        f"{rows.loc[name, 'true_change']:+.2f} and its largest rival by "
-        f"{rows.loc[name, 'rival_change']:+.2f}"
+        f"a step up the {NAMES[name]} moves $z_y$ by {rows.loc[name, 'true_change']:+.2f} and its "
+        f"largest rival by {rows.loc[name, 'rival_change']:+.2f}"
         for name in ("cross_entropy", "true_logit")
     ]
     control = rows.loc["random"]
@@ -227,7 +234,7 @@ def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
     n = int(rows["n"].max())
     over = "Over this one image" if n == 1 else f"On average over these {n} images"
     return (
-        f"{over}, at ε = {epsilon_255:g}/255, {said[0]}; {said[1]}; random signs by "
+        f"{over}, at ε = {epsilon_255:g}/255, {said[0]}; {said[1]}. Random signs move them by "
         f"{control['true_change']:+.2f} and {control['rival_change']:+.2f}. {verdict}"
     )
 
@@ -282,17 +289,17 @@ def vanishing_sentence(probed: pd.DataFrame) -> str:
     for name, rows in one.groupby("direction"):
         sure, unsure = rows.loc[rows["doubt"].idxmin()], rows.loc[rows["doubt"].idxmax()]
         parts.append(
-            f"for the {NAMES[name]} ‖∇J‖₁ is {_power(unsure['gradient_l1'])} on the image with "
-            f"the largest 1 − p ({_power(unsure['doubt'])}) and {_power(sure['gradient_l1'])} on "
-            f"the one with the smallest ({_power(sure['doubt'])})"
+            f"from {_power(unsure['gradient_l1'])} to {_power(sure['gradient_l1'])} for the "
+            f"{NAMES[name]}"
         )
     ce = one[one["direction"] == "cross_entropy"]
     rounded = int((ce["doubt"] < FLOAT32_ROUNDING).sum())
     nothing = int((ce["gradient_l1"] == 0).sum())
     return (
-        f"Over {ce['sample'].nunique()} images, {'; '.join(parts)}. On {rounded} of them 1 − p is "
-        f"below 2⁻²⁴, so that float32 stores p as 1. The gradient of "
-        f"the cross-entropy is exactly zero everywhere on {nothing}."
+        f"From the least sure of these {ce['sample'].nunique()} images (1 − p = "
+        f"{_power(ce['doubt'].max())}) to the surest ({_power(ce['doubt'].min())}), ‖∇J‖₁ goes "
+        f"{' and '.join(parts)}. On {rounded or 'none'} of them 1 − p is below 2⁻²⁴; on "
+        f"{nothing or 'none'} the gradient of the cross-entropy is zero everywhere."
     )
 
 

@@ -152,9 +152,8 @@ def rivals_reading(minimal: pd.DataFrame, found: pd.DataFrame) -> str:
     first = found.loc["confidence", "value"]
     parts = [_against_confidence(name, found.loc[name]) for name in survival.PREDICTORS[1:]]
     return (
-        f"Of two images that are not fooled at the same ε, the more confident one holds out longer "
-        f"in {first:.1%} of the pairs ({found.loc['confidence', 'low']:.1%} to "
-        f"{found.loc['confidence', 'high']:.1%}). {' '.join(parts)} {_ratio(minimal)}".rstrip()
+        f"The more confident image of a pair holds out longer in {first:.1%} of the pairs. "
+        f"{' '.join(parts)} {_ratio(minimal)}".rstrip()
     )
 
 
@@ -195,7 +194,7 @@ def left_table(verdict: analysis.Verdict, left: pd.DataFrame) -> pd.DataFrame:
         rows.append([NAMES[name], shared, _signed(*row[VALUE])])
     return pd.DataFrame(
         rows,
-        columns=["known besides", "its correlation with confidence", "ρ of confidence, minimal ε"],
+        columns=["known besides", "its ρ with confidence", "ρ of confidence and minimal ε"],
     )
 
 

@@ -144,7 +144,7 @@ def bounce_back_sentence(table: pd.DataFrame) -> str:
         return f"None of the {images} initially correct images was fooled at any ε."
     return (
         f"Of {fooled} fooled images, {again} ({again / fooled:.0%}) are classified correctly again "
-        "at some larger ε."
+        "at a larger ε."
     )
 
 
@@ -195,24 +195,6 @@ def _rise(curve: pd.DataFrame) -> str:
     return f"Accuracy rises again from {here:g}/255 to {there:g}/255, by {rises[steepest]:.2f}."
 
 
-def bins_reading(curves: dict[str, pd.DataFrame]) -> str:
-    """Which bins keep how much accuracy at 1/255, or the first epsilon beyond it."""
-    grids = [curve["epsilon_255"] for curve in curves.values() if len(curve)]
-    if not grids:
-        return "In this run no bin holds an initially correct image."
-    beyond = grids[0][grids[0] >= 1]
-    epsilon = beyond.min() if len(beyond) else grids[0].max()
-    parts = []
-    for name, curve in curves.items():
-        rows = curve[curve["epsilon_255"] == epsilon]
-        counted = [f"{analysis.rate_text(row)}, n = {row['n']:.0f}" for _, row in rows.iterrows()]
-        parts.append(f"{name}: {counted[0] if counted else 'no image'}")
-    return (
-        f"Top-1 accuracy left at ε = {epsilon:g}/255, with 95% intervals, from the most to the "
-        "least confident images: " + "; ".join(parts) + "."
-    )
-
-
 def verdict_sentence(verdict: analysis.Verdict, every: int = 1) -> str:
     """Hypothesis 1 in this run, with effect size, interval and count.
 
@@ -232,8 +214,7 @@ def verdict_sentence(verdict: analysis.Verdict, every: int = 1) -> str:
         else "all of which were fooled at some ε"
     )
     return (
-        f"**Hypothesis 1 is {verdict.word} in this run**: the rank correlation between clean "
-        f"confidence and minimal adversarial ε is ρ = {verdict.rho:.2f} (95% interval "
-        f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {images}, {fate}. "
-        "This is about one classifier, one set of images and one attack of one step."
+        f"**Hypothesis 1 is {verdict.word} in this run**: clean confidence and minimal ε, the "
+        f"smallest that fools, have a rank correlation of ρ = {verdict.rho:.2f} (95% interval "
+        f"{verdict.rho_low:.2f} to {verdict.rho_high:.2f}), over {images}, {fate}."
     )

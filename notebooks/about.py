@@ -24,24 +24,24 @@ from fgsm_lib.study import open_study
 study = open_study(profile)
 
 # %% [markdown]
-# Every figure, table and number on this site was computed by one build. This is what it was
-# given, what it ran on, and how to tell whether another build was given the same.
+# Every figure, table and number on this site was computed by one build. This is what it was given
+# and what it ran on.
 
 # %% tags=["remove-input"]
 show_table(about.settings_table(study), name="tab-settings", caption="What was computed.")
 show_table(
     about.provenance_table(study),
     name="tab-provenance",
-    caption="From what, and how long it took. Equal hashes mean equal inputs.",
+    caption="From what, where, and how long it took. Equal hashes mean equal inputs.",
 )
-show_table(about.versions_table(), name="tab-versions", caption="With what.")
+show_table(about.versions_table(), name="tab-versions", caption="With which versions.")
 
 # %% tags=["remove-input"]
 clean = study.table[study.table["epsilon_255"] == 0]
 without = int((clean["zero_gradients"] > 0).sum())
 total = clean["zero_gradients"].sum() / (len(clean) * study.dataset[0][0].numel())
 say(
-    "**Zero gradients.** Where the gradient is exactly zero in float32 its sign is zero, and the "
-    f"pixel does not move. In this sweep that concerns {total:.2%} of all pixel values; "
-    f"{without} of {len(clean)} images have at least one."
+    "**Zero gradients.** Where the gradient is exactly zero in float32, so is its sign, and the "
+    f"value does not move. In this sweep that concerns {total:.2%} of all values; {without} of "
+    f"{len(clean)} images have at least one."
 )

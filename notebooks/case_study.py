@@ -53,16 +53,17 @@ show(
 # %% [markdown]
 # ## Move ε yourself
 #
-# One gradient serves every ε: the direction stays, only the size of the step changes.
+# Drag the handle, or press the arrow keys. The address of the page keeps the ε, so that a link
+# opens there.
 
 # %% tags=["hide-input"]
 show_slider(
     case,
     wording.telling_epsilon(case),
     name=f"fig-slider-{sample}",
-    caption="The image, the perturbation and the control at each ε of the grid, with the five most "
-    "probable classes and the place on the confidence curve. The pictures are lossless; the "
-    "perturbation is drawn around gray and amplified by the factor below it.",
+    caption="The image, the perturbation and random signs, the control, at each ε of the grid, "
+    "with the five most probable classes and the place on the confidence curve. The pictures are "
+    "lossless; the perturbation is drawn around gray, amplified as stated.",
 )
 
 # %% [markdown]
@@ -73,8 +74,8 @@ show(
     figures.case_curve,
     case,
     name=f"fig-curve-{sample}",
-    caption="Confidence of the predicted class over ε; the new class is named where it changes. "
-    "The axis is linear up to 1/255 and logarithmic beyond."
+    caption="Confidence of the predicted class over ε. A new class is named where it comes. The "
+    "axis is linear up to 1/255 and logarithmic beyond."
     + (
         " Dashed: the published run on the same photograph (GoogLeNet, true-logit objective)."
         if case.published is not None
@@ -111,6 +112,6 @@ show(
     case,
     [0, *sorted({analysis.nearest(case.table, epsilon) for epsilon in (4, 8, 12, 16)})],
     name=f"fig-series-{sample}",
-    caption="The attack at growing ε, with predicted class and confidence. Last: random signs of "
-    "the largest size, the control.",
+    caption="The attack at growing ε, with predicted class and confidence. Last: random signs at "
+    "the largest ε.",
 )

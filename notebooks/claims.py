@@ -13,9 +13,8 @@
 # %% [markdown]
 # # The original's claims, checked
 #
-# The page that this site re-creates describes what its author saw in curves. Here every statement
-# of it that can be checked is judged by a written rule, twice: on the author's published numbers,
-# and on this run. The same function judges both.
+# The original page describes what its author saw in curves. Here every statement that can be
+# checked is judged by a written rule, twice: on the author's published numbers, and on this run.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
@@ -37,9 +36,9 @@ ledger.write_ledger(judged, study.folder / "claims.json")
 say(ledger.summary_sentence(judged))
 if not published.covers_all(study.dataset.photos):
     say(
-        f"This run looks at other images than the published one: {study.profile.title}. That a "
-        "claim does not hold here says nothing about the original's data; that it holds here as "
-        "well says that it is not bound to them."
+        f"This run looks at other images than the published one: {study.profile.title}. Where a "
+        "claim fails here, that says nothing about the original's data. Where it holds, it is not "
+        "bound to them."
     )
 
 # %% tags=["hide-input"]
@@ -58,17 +57,18 @@ show_table(
 say(ledger.disagreements(judged))
 
 # %% [markdown]
-# Two statements have two readings each, and both are in the ledger. "This is roughly the same
-# point" may mean where accuracy begins to rise or where the rise ends. "Levels out" may mean the
-# level at the end of the steep drop or the level of the far end of the curve. And a claim that
-# holds may hold by little: the rules judge the curves as they are drawn, and the evidence tells
-# when a rise is one of a single image.
+# Two statements have two readings each, and both are judged. "This is roughly the same point" may
+# mean where accuracy begins to rise or where the rise ends. "Levels out" may mean the level at the
+# end of the steep drop or at the far end of the curve.
+#
+# A claim that holds may hold by little. The rules judge the curves as they are drawn; the evidence
+# tells when a rise is one of a single image.
 #
 # ## Sample 766
 #
-# Each claim in the author's words, the rule by which it is judged, and the two verdicts. "Around"
-# an ε means within a factor of 1.5. The color difference over more values of ε is on the page
-# about [the method](method.ipynb).
+# Each claim is given in the author's words, with the rule by which it is judged and the two
+# verdicts. "Around" an ε means within a factor of 1.5. [The method](method.ipynb) explains the
+# color difference ΔE.
 
 # %% tags=["remove-input"]
 say(ledger.details(judged, "Sample 766"))
@@ -104,8 +104,9 @@ if published.covers_all(study.dataset.photos):
         show_table(
             ledger.distance_table(distances),
             name="tab-distances",
-            caption="How far this run lies from every published curve. Sample 528 was read off "
-            "its plot, to about 0.01.",
+            caption="How far this run lies from every published curve: the number of ε in common, "
+            "the largest distance, and the root mean square. Sample 528 was read off its plot, to "
+            "about 0.01.",
         )
 else:
     say("The published curves are of other images, so there is no distance to take.")
@@ -113,6 +114,7 @@ else:
 # %% [markdown]
 # ## What is not judged
 #
-# That an attacked picture looks "slightly more blurry", or that without the clean one beside it
-# "it can be hard to tell": that takes people who look. That the method "leads to robust
-# adversaries" and that iterative ones look cleaner: the original shows no data for it.
+# - That an attacked picture looks "slightly more blurry", or that without the clean one beside it
+#   "it can be hard to tell": that takes people who look.
+# - That the method "leads to robust adversaries" and that iterative ones look cleaner: the original
+#   shows no data for it. [One step against many](iterative.ipynb) measures the latter.

@@ -34,15 +34,15 @@ clean = analysis.clean(study.table)
 labels = study.dataset.labels()
 say(
     f"The profile **{study.profile.name}** attacks {len(study.dataset)} {study.profile.images} "
-    f"({study.profile.title}). {len(set(labels))} of the {len(study.dataset.class_names)} classes "
-    "that the classifier knows occur among them."
+    f"({study.profile.title}). Of the {len(study.dataset.class_names)} classes that the classifier "
+    f"knows, {len(set(labels))} occur among them."
 )
 if study.profile.name == "demo":
     say(
-        "They are not photographs: each is a toy in a studio, computed from a random scene. Ten "
-        "shapes wear five patterns, which makes fifty classes; pose, light, backdrop, blur, noise "
-        "and a ribbon in front make some of them hard. They stand in for photographs so that this "
-        "site can be built anywhere."
+        "They stand in for photographs, so that this site can be built anywhere. Each shows a toy "
+        "in a studio, computed from a random scene. Ten shapes wear five patterns, which makes "
+        "fifty classes; pose, light, backdrop, blur, noise and a ribbon in front make some of them "
+        "hard."
     )
 
 # %% tags=["hide-input"]
@@ -64,9 +64,9 @@ if credits:
     say("```{dropdown} Credits of these photographs\n" + "\n\n".join(credits) + "\n```")
 
 # %% [markdown]
-# Every image goes the same way before anything else happens: its shorter side is resized, the
-# center is cropped, and its bytes become numbers in [0, 1]. That is where the attack works.
-# Normalization by channel means and standard deviations is part of the classifier.
+# Every image is prepared in the same way: its shorter side is resized, the center is cropped, and
+# its bytes become numbers in [0, 1]. These numbers are what the attack changes. Normalization, by
+# the means and standard deviations of the channels, is part of the classifier.
 
 # %%
 print(study.classifier.preprocessing)
@@ -78,8 +78,7 @@ show(
     labels,
     len(study.dataset.class_names),
     name="fig-classes",
-    caption="How the images are distributed over the classes: the number of classes that have "
-    "no image, one image, two, and so on.",
+    caption="How many classes have no image, one image, two, and so on.",
 )
 
 # %% [markdown]
@@ -87,8 +86,9 @@ show(
 
 # %% tags=["remove-input"]
 say(
-    f"The classifier is torchvision's architecture `{study.profile.arch}`. On the "
-    f"{len(study.dataset)} clean images it reaches:"
+    f"The classifier is torchvision's architecture `{study.profile.arch}`. Its *confidence* is the "
+    "largest softmax probability, whatever the class. An image is *top-1* correct if that class is "
+    "its label, and *top-5* correct if its label is among the five most probable classes."
 )
 show_table(
     analysis.clean_summary(study.table),
@@ -120,9 +120,6 @@ if study.profile.name == "demo":
     say("````{dropdown} The model card of this classifier\n" + story.model_card() + "\n````")
 
 # %% [markdown]
-# *Confidence* is the largest softmax probability, whatever the class; top-5 counts an image as
-# correct if its label is among the five most probable classes.
-#
 # ## Confidence on clean images
 
 # %% tags=["hide-input"]
@@ -136,8 +133,7 @@ show(
 # %% tags=["remove-input"]
 right, wrong = clean[clean["correct"]], clean[~clean["correct"]]
 say(
-    f"Of the {len(right)} correct images, {(right['confidence'] > 0.95).sum()} are classified with "
-    f"more than 95% confidence; of the {len(wrong)} wrong ones, "
-    f"{(wrong['confidence'] > 0.95).sum()}. Mean confidence is {right['confidence'].mean():.2f} "
-    f"where the class is right and {wrong['confidence'].mean():.2f} where it is wrong."
+    f"Of the {len(right)} correct images, {(right['confidence'] > 0.95).sum()} have more than 95% "
+    f"confidence; of the {len(wrong)} wrong ones, {(wrong['confidence'] > 0.95).sum()}. The means "
+    f"are {right['confidence'].mean():.2f} and {wrong['confidence'].mean():.2f}."
 )

@@ -38,18 +38,18 @@ grid = study.profile.hypothesis_epsilon_255
 original_images = published.comparable(study.dataset.photos)
 
 # %% [markdown]
-# The original page looked at the curves of five groups of images and concluded. Here the sentence
-# is put to a test whose rule was written down before the numbers were known; the curves follow
-# below.
+# The original page concluded this from the curves of five groups of images. Here the sentence is
+# put to a test whose rule was written down before the numbers were known.
 #
 # ## The test, stated before the data
 #
-# An image is hard to manipulate if it takes a large step to make the classifier wrong about it. So
-# for every image that is classified correctly before the attack we take its **minimal adversarial
-# ε**: the first ε of the sweep at which the prediction is wrong, narrowed down by bisection between
-# that ε and the one before it to 0.01/255. An image that is never wrong, up to the largest ε, is
-# *right-censored*: all we know is that it holds out longer than that, so it ranks above every image
-# that was fooled. Initially wrong images say nothing about the hypothesis and are left out.
+# An image is hard to manipulate if only a large step makes the classifier wrong about it. So every
+# image that is classified correctly before the attack gets its **minimal ε**: the first ε of the
+# sweep at which the prediction is wrong, narrowed down to 0.01/255 by bisection between that ε and
+# the one before. Initially wrong images say nothing about the hypothesis and are left out.
+#
+# An image that is never wrong, up to the largest ε, is *right-censored*: it holds out longer than
+# that, and how much longer is unknown. It ranks above every image that was fooled.
 #
 # The measure is Spearman's rank correlation ρ between clean confidence and minimal ε, with a 95%
 # interval from 2000 bootstrap resamples of the images. The hypothesis is
@@ -60,9 +60,9 @@ original_images = published.comparable(study.dataset.photos)
 # - and **cannot be judged** with fewer than ten images, or if all are equally confident or equally
 #   hard.
 #
-# That is the whole test. Everything after the verdict describes it: the survival curves of the
-# confidence bins and a log-rank test across them, two rival predictors, and how much of the
-# correlation is left once the rivals are known. None of these can change the verdict.
+# That is the whole test. What follows the verdict describes it and cannot change it: how long the
+# images of each confidence hold out, two rival predictors, and how much of the correlation is left
+# once the rivals are known.
 
 # %% [markdown]
 # ## The verdict
@@ -75,10 +75,9 @@ say(survival_wording.grid_reading(minimal, study.table))
 # %% [markdown]
 # ## How long images hold out
 #
-# Read "time until the image is fooled" for ε, and these are the survival curves of medicine: the
-# share of the images of a bin not yet fooled (Kaplan and Meier's estimate). As FGSM is one step, an
-# image may be classified correctly again at a larger ε; here it counts as fooled from its minimal ε
-# on. The control asks the same of random signs, at the ε of the sweep.
+# Medicine draws the share of patients still alive over time. Here it is the share of images not yet
+# fooled over ε, by Kaplan and Meier's estimate, for each bin of clean confidence. An image counts
+# as fooled from its minimal ε on, even if a larger step makes it right again.
 
 # %% tags=["hide-input"]
 groups = survival.by_bin(minimal, analysis.ORIGINAL_BINS)
@@ -105,8 +104,8 @@ say(survival_wording.survival_reading(minimal, analysis.ORIGINAL_BINS))
 show_table(
     survival_wording.median_table(minimal, analysis.ORIGINAL_BINS),
     name="tab-medians",
-    caption="The same images by clean confidence: how many there are, how many of them FGSM fools "
-    "at some ε, and the ε by which half of them are fooled (95% interval).",
+    caption="The same images: how many FGSM fools at some ε, and the ε by which half of them are "
+    "fooled (95% interval).",
 )
 
 # %% tags=["remove-input"]
@@ -116,15 +115,16 @@ say(survival_wording.chance_reading(minimal))
 # ## Rival predictors
 #
 # Confidence is one of several things that are known before the attack. Two others stand closer to
-# what an attack has to do. The **logit margin** $m = z_y - \max_{j \ne y} z_j$ is how far the true
-# class leads; the image is fooled when it reaches zero. The **first-order prediction**
-# $\hat\epsilon = m / \|\nabla_x m\|_1$ also asks how fast a step can use the margin up: a step of ε
-# lowers a linear margin by at most $\epsilon\,\|\nabla_x m\|_1$, as in equation (1.1) of
-# [the method](method.ipynb).
+# what an attack has to do.
 #
-# They are compared by *concordance*: of all pairs of images in which one is fooled before the
-# other, the share in which the predictor is higher for the one that holds out longer. Guessing
-# gets one half.
+# - The **logit margin** $m = z_y - \max_{j \ne y} z_j$ is how far the true class leads. The image
+#   is fooled when it reaches zero.
+# - The **first-order prediction** $\hat\epsilon = m / \|\nabla_x m\|_1$ is the ε that would use the
+#   margin up if the network were linear, as [the method](method.ipynb) explains.
+#
+# They are compared by *concordance*. Of all pairs of images in which one is fooled before the
+# other, it is the share in which the predictor is higher for the one that holds out longer.
+# Guessing gets one half.
 
 # %% tags=["hide-input"]
 rivals = survival.rivals(minimal)
@@ -136,15 +136,15 @@ if len(minimal):
         rivals,
         name="fig-predictors",
         caption=f"Minimal ε of {among} over their rank by three predictors. The tighter the "
-        "points follow a rising line, the better; C is the concordance. The control: images that "
-        "random signs of the same ε fool, too.",
+        "points follow a rising line, the better; C is the concordance. Marked: images that random "
+        "signs of the same ε fool, too.",
     )
 
 # %% tags=["hide-input"]
 show_table(
     survival_wording.rivals_table(rivals),
     name="tab-rivals",
-    caption="Concordance of three predictors with the minimal ε, and its difference to that of "
+    caption="Concordance of three predictors with the minimal ε, and its difference from that of "
     f"clean confidence, with 95% bootstrap intervals; {among}.",
 )
 
@@ -155,9 +155,9 @@ say(survival_wording.rivals_reading(minimal, rivals))
 # ## What is left of it once the margin is known
 #
 # A confident image usually has a large margin, so confidence could be a mere stand-in for it. The
-# partial rank correlation takes out of both, confidence and minimal ε, what their ranks share with
-# the rank of the rival, and correlates what remains. A rival is itself only an imperfect measure of
-# how hard an image is, so a small remainder may belong to what the rival misses.
+# *partial* rank correlation takes what they share with the rival out of the ranks of confidence and
+# of minimal ε, and correlates what remains. A rival measures only imperfectly how hard an image is,
+# so a small remainder may be what the rival misses.
 
 # %% tags=["hide-input"]
 left = survival.left_over(minimal)
@@ -174,12 +174,13 @@ say(survival_wording.left_reading(minimal, verdict, left))
 # %% [markdown]
 # ## What this does not show
 #
-# One classifier, one set of images, one attack of one step and one objective: another network, a
-# network trained to resist, or an attack of many steps may order the images otherwise. The minimal
-# ε is the first wrong prediction that the grid sees; between two ε of the grid at which the image
-# is right there may be one at which it is wrong. It is the minimal ε *of FGSM*, and a better attack
-# finds a smaller one. And a correlation over images is no cause: nobody has made an image more
-# confident here and watched it become harder.
+# - Another network, a network trained to resist, another objective, or an attack of many steps may
+#   order the images otherwise.
+# - The minimal ε belongs to the first wrong prediction that the grid sees. Between two ε at which
+#   the image is right there may be one at which it is wrong.
+# - It is the minimal ε *of FGSM*. A better attack finds a smaller one.
+# - A correlation over images is no cause: nobody has made an image more confident here and watched
+#   it become harder.
 
 # %% [markdown]
 # ## The most confident images
@@ -244,15 +245,13 @@ if any(map(len, bins.values())):
         "confidence in the wrong class.",
     )
 
-# %% tags=["remove-input"]
-say(wording.bins_reading(bins))
-
 # %% tags=["hide-input"]
 shown = sorted({analysis.nearest(study.table, epsilon) for epsilon in (0.3, 1, 4, 20)})
 show_table(
     analysis.bin_table(study.table, analysis.ORIGINAL_BINS, shown),
     name="tab-bins",
-    caption="Top-1 accuracy of the initially correct images by clean confidence (95% interval).",
+    caption="Top-1 accuracy of the initially correct images by clean confidence, at a few ε (95% "
+    "interval).",
 )
 
 # %% tags=["hide-input"]
@@ -265,7 +264,7 @@ show_table(
 # %% [markdown]
 # ## All images
 #
-# Initially wrong images included: for them, "attack" means to push a wrong classifier further.
+# Initially wrong images are included; for them, an attack pushes a wrong classifier further.
 
 # %% tags=["hide-input"]
 everything = analysis.curve(analysis.at(study.table, study.profile.all_images_epsilon_255))

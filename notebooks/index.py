@@ -27,12 +27,13 @@ case = open_case(study, study.profile.example)
 epsilon = wording.telling_epsilon(case)
 
 # %% [markdown]
-# A classifier that is right about a picture can be made wrong by changing every pixel a little,
-# all in one step, in the direction that hurts most. That step is the Fast Gradient Sign Method
-# (FGSM) of {cite:t}`goodfellow2015`.
+# Change every pixel of a picture a little, each in the direction that hurts a classifier most, and
+# its right answer can turn wrong. This one step is the Fast Gradient Sign Method (FGSM) of
+# {cite:t}`goodfellow2015`. Its size is called ε: at ε = 4/255, no color value of the picture moves
+# by more than four of the 255 steps that an image file stores.
 #
-# This site explains it, attacks three images closely and a thousand statistically, and shows its
-# work: every figure, table and number was computed by the notebooks that each page offers.
+# This site explains the step, takes it on three images closely and on a thousand statistically,
+# and lets you take it yourself. Each page offers the notebook that computed it.
 
 # %% tags=["remove-input"]
 show(
@@ -41,7 +42,7 @@ show(
     epsilon,
     name="fig-home",
     caption="One FGSM step on one image. Left: the image and what the classifier sees in it. "
-    f"Middle: the direction of the step. Right: the image after a step of {epsilon:g}/255, "
+    f"Middle: the direction of the step. Right: the image after a step of ε = {epsilon:g}/255, "
     f"{wording.telling_reason(case)}. {credit(case.photo)}",
 )
 
@@ -55,28 +56,34 @@ top1 = curve.set_index("epsilon_255")["top1"]
 small, large = (analysis.nearest(study.table, wanted) for wanted in (1, 4))
 verdict = survival.judge(study.minimal)
 say(
-    f"- On {len(study.dataset)} clean {study.profile.images}, {study.profile.arch} is right about "
-    f"**{top1[0]:.1%}**. One step of ε = {small:g}/255 leaves **{top1[small]:.1%}**, one of "
-    f"{large:g}/255 leaves **{top1[large]:.1%}**. "
-    f"{wording.control_sentence(same_images, control, large)}\n"
-    f"- {wording.verdict_sentence(verdict, study.profile.every_minimal)}\n"
-    f"- Can a larger step undo what a smaller one did? {wording.bounce_back_sentence(study.table)}"
+    f"- **What does one step do?** `{study.profile.arch}` is right about **{top1[0]:.1%}** of "
+    f"{len(study.dataset)} clean {study.profile.images}, about **{top1[small]:.1%}** after a step "
+    f"of ε = {small:g}/255, and about **{top1[large]:.1%}** after one of {large:g}/255.\n"
+    "- **Does the direction count, or the size?** The control is a step of the same size whose "
+    f"signs are drawn by a coin. {wording.control_sentence(same_images, control, large)}\n"
+    "- **Are images with a high initial confidence harder to manipulate?** "
+    f"{wording.verdict_sentence(verdict, study.profile.every_minimal)}\n"
+    "- **Can a larger step undo what a smaller one did?** "
+    f"{wording.bounce_back_sentence(study.table)}\n\n"
+    "All this is about one classifier, one set of images, and an attack of one step."
 )
 
 # %% [markdown]
 # ## What you can do here
 #
-# **Understand it.** [The method](method.ipynb) in two equations, with an example worked by hand.
-# [Data and model](data-and-model.ipynb): what is attacked. Then the case studies in the menu.
+# **Try it.** [Attack a picture live](live.ipynb) in your browser, one of yours if you like: it
+# never leaves your device. Move ε on any case study in the menu.
 #
-# **Try it.** Move ε on any case study. [Attack a picture live](live.ipynb), one of yours too: it
-# never leaves your machine. Ask the same of [your own model and images](your-own.ipynb).
+# **Understand it.** [The method](method.ipynb) is two equations and an example worked by hand.
+# [Data and model](data-and-model.ipynb) shows what is attacked, the [glossary](book/glossary.md)
+# explains the words.
 #
-# **Judge it.** Are images with a high initial confidence harder to manipulate?
-# [Hypothesis 1](hypothesis.ipynb). [What made the published curves](objectives.ipynb): two
-# objectives and two clips. [One step against many](iterative.ipynb): FGSM beside its iterative
-# relatives. [The open questions](questions.ipynb): where fooled images go, and who can see it.
-# [The original's claims, checked](claims.ipynb), one by one.
+# **Judge it.** [Hypothesis 1](hypothesis.ipynb) puts confidence to the test.
+# [The published curves](objectives.ipynb) came from another objective than their page names.
+# [One step against many](iterative.ipynb) sets FGSM beside its iterative relatives.
+# [The open questions](questions.ipynb) ask where fooled images go and who can see the change.
+# [The claims](claims.ipynb) of the original page are checked one by one.
 #
-# **Repeat it.** Each page links its notebook. [About this build](about.ipynb) has versions, hashes
-# and times, the [glossary](book/glossary.md) the words, the [library](book/api.md) the functions.
+# **Repeat it.** Run any page's notebook, or attack
+# [your own model and images](your-own.ipynb) with the [library](book/api.md).
+# [About this build](about.ipynb) lists versions, hashes and times.

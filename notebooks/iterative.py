@@ -13,10 +13,12 @@
 # %% [markdown]
 # # One step against many
 #
-# The original page ends with a promise: iterative methods lead to cleaner-looking adversaries.
-# The Basic Iterative Method {cite:p}`kurakin2017` takes FGSM in small steps and never leaves the
-# L∞ ball of radius ε; projected gradient descent {cite:p}`madry2018` does the same from a random
-# start within that ball. Here all get the same budget ε on the same images.
+# The original page ends with a promise: iterative methods lead to cleaner-looking adversaries. Here
+# two of them get the same budget ε as FGSM, on the same images.
+#
+# The Basic Iterative Method, BIM {cite:p}`kurakin2017`, takes FGSM in small steps, a new gradient
+# before each, and stays within ε of the clean image at every value. Projected gradient descent, PGD
+# {cite:p}`madry2018`, does the same from a random start within these bounds.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
@@ -36,10 +38,10 @@ show_source(attacks.pgd)
 
 # %% tags=["remove-input"]
 say(
-    f"BIM is this with $u = 0$. Both take {iterative.STEPS} steps of ε/4 here: for ε = 4/255 these "
-    "are the steps of 1/255, five of them, that Kurakin et al. use. FGSM costs one gradient, "
-    f"BIM and PGD cost {iterative.STEPS}. Random signs of size ε are the control. All climb the "
-    f"{objectives.NAMES[study.profile.objective]} and are clipped to [0, 1]."
+    f"BIM is this with $u = 0$. Both take {iterative.STEPS} steps of ε/4, and so as many "
+    "gradients; at ε = 4/255 these are the steps that Kurakin et al. use. All three climb the "
+    f"{objectives.NAMES[study.profile.objective]} and are clipped to [0, 1]. Random signs of size "
+    "ε are the control."
 )
 
 # %% [markdown]
@@ -49,7 +51,7 @@ say(
 step, count = study.profile.every_iterative, table["sample"].nunique()
 which = "all" if step == 1 else f"one in {step}, spread evenly over the set"
 say(
-    f"Of the initially correct images, these are {which}: **{count} "
+    f"Of the initially correct images, {which} were attacked: **{count} "
     f"image{'s' * (count != 1)}**. {iterative.success_sentence(table)}"
 )
 
@@ -64,16 +66,17 @@ if len(table):
     show_table(
         iterative.summary_table(table),
         name="tab-iterative",
-        caption=f"The same in numbers: how many of the {count} images are fooled, and the share "
-        "(95% interval). Confidence is that in the predicted class; PSNR and SSIM, as 8-bit "
-        "images, are means over the same images.",
+        caption=f"How many of the {count} images are fooled, and the share; mean confidence in the "
+        "predicted class; mean PSNR in dB and mean SSIM to the clean image, both in 8 bits. In "
+        "brackets: 95% intervals.",
     )
 
 # %% [markdown]
 # ## Do they look cleaner?
 #
-# FGSM moves almost every value by ε. A method of several steps moves a value back and forth where
-# the sign of its gradient changes on the way, and ends nearer to the clean image.
+# FGSM moves almost every value by ε. In a method of several steps, a value moves back and forth
+# where the sign of its gradient changes on the way, and ends nearer to the clean image. How near is
+# measured by the peak signal-to-noise ratio, PSNR, and by SSIM, which is 1 for equal images.
 
 # %% tags=["hide-input"]
 gained = iterative.gains(table)
@@ -82,14 +85,14 @@ if len(gained) and gained["n"].min() > 1:
     show_table(
         iterative.gain_table(gained),
         name="tab-iterative-gains",
-        caption="Mean gain over FGSM on the same image (95% interval): more is closer to the "
-        "clean image.",
+        caption="Mean gain over FGSM on the same image, in dB of PSNR and in SSIM (95% interval). "
+        "More is closer to the clean image.",
     )
 
 # %% [markdown]
-# The comparison at equal ε is not the only fair one: who only wants to fool can stop at the
-# smallest ε that does. For the case studies, each method runs up a ladder in which every ε is
-# twice the last, up to the first that fools. These are three images and no statistic.
+# Equal ε is not the only fair comparison: who only wants to fool can stop at the smallest ε that
+# does. On the case studies, each method climbs a ladder on which every ε is twice the last, up to
+# the first that fools. These are a few images and no statistic.
 
 # %% tags=["hide-input"]
 right = [case.photo.sample for case in cases if case.row(0)["correct"]]
@@ -97,7 +100,7 @@ if right:
     show_table(
         iterative.smallest_table(iterative.smallest_fooling(study, right), right),
         name="tab-iterative-smallest",
-        caption="Smallest ε of the ladder that fools, and PSNR and SSIM there, for the case "
+        caption="Smallest ε of the ladder that fools, with PSNR in dB and SSIM there, for the case "
         "studies that start right. ∞: rounded to 8 bits, nothing of the step is left.",
     )
 else:

@@ -25,8 +25,8 @@ study = open_study(profile)
 # %% tags=["remove-input"]
 say(
     f"Here the classifier of this build, {study.classifier.name}, runs in your browser. Take one "
-    "of its pictures or one of your own, choose the objective, and move ε. Your picture stays on "
-    "your device: this page sends nothing to anybody."
+    "of its pictures or one of your own, choose the objective, and move ε, the size of the step. "
+    "Your picture stays on your device: this page sends nothing to anybody."
 )
 
 # %% tags=["remove-input"]
@@ -42,18 +42,18 @@ show_live(
 # ## What runs there
 #
 # A browser cannot differentiate a network. So the build traced the backward pass once and wrote two
-# graphs in the ONNX format, which share one file of weights: one computes the logits, the other the
-# logits and the gradient of the objective with respect to the image. ONNX Runtime Web runs them in
+# graphs in the ONNX format. One computes the logits, the other the logits and the gradient of the
+# objective with respect to the image; both share one file of weights. ONNX Runtime Web runs them in
 # WebAssembly, beside the page, in 32-bit floats.
 #
-# The rest is {eq}`eq-1-1`: one gradient for each picture and objective, then one forward pass for
-# each ε. The step is clipped to [0, 1]. The two objectives, cross-entropy and true logit, are
-# compared on [their own page](objectives.ipynb).
+# The rest is {eq}`eq-1-1`, clipped to [0, 1]. The gradient is computed once for each picture and
+# objective; each ε then costs one forward pass. What the choice between the objectives does,
+# cross-entropy or true logit, is [a page of its own](objectives.ipynb).
 #
 # ## Which class is attacked
 #
-# For a picture of this build, its label. For one of yours nobody knows the label, so it is the
-# class that the classifier sees in the clean picture.
+# For a picture of this build, it is its label. The label of your picture is unknown, so there it is
+# the class that the classifier sees in the clean picture.
 
 # %% tags=["remove-input"]
 classifier = study.classifier

@@ -20,16 +20,16 @@ profile = "demo"
 import torch
 
 from fgsm_lib import attacks, figures, perception
-from fgsm_lib.cases import logit_shift, open_case
-from fgsm_lib.display import credit, say, show, show_source
+from fgsm_lib.cases import logit_shift, open_case, unit_table
+from fgsm_lib.display import credit, say, show, show_source, show_table
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
 case = open_case(study, study.profile.example)
 
 # %% [markdown]
-# FGSM changes every number of an image by the same small amount, each in the direction that makes
-# the classifier worse. One gradient tells all the directions at once.
+# FGSM moves every color value of an image by the same small amount, up or down, whichever makes the
+# classifier worse. One gradient tells the direction of all of them.
 #
 # ## Two equations
 #
@@ -56,19 +56,19 @@ case = open_case(study, study.profile.example)
 #   {term}`cross-entropy` $-\log \operatorname{softmax}(z)_y$ of the {term}`logits` $z$.
 #
 # $\nabla_x J$
-# : its gradient with respect to the image: for each of its numbers, how fast $J$ grows when this
-#   number grows. Training differentiates by $\Theta$, the attack by $x$.
+# : its gradient with respect to the image: how fast $J$ grows with each number of $x$. Training
+#   differentiates by $\Theta$, the attack by $x$.
 #
 # $\operatorname{sign}$
-# : $-1$, $0$ or $1$. Every number of the image takes a step of the same size, however small its
-#   gradient. Where the gradient is exactly zero, the number stays.
+# : $-1$, $0$ or $1$. However small its gradient, a number takes the whole step; it stays only where
+#   the gradient is exactly zero.
 #
 # $\epsilon$
 # : the size of the step. No number of the image changes by more than $\epsilon$, so
 #   $\lVert\eta\rVert_\infty \le \epsilon$.
 #
-# The step *ascends* the objective. To be taken for a chosen class instead of just a wrong one,
-# put that class for $y$ and step the other way: the targeted attack
+# The step *ascends* the objective, and any wrong class will do. The targeted attack wants a chosen
+# one: it puts that class for $y$ and steps the other way,
 # $\widetilde{X} = X - \epsilon\,\operatorname{sign}(\nabla_x J(\Theta, x, y_\text{target}))$.
 
 # %% [markdown]
@@ -77,11 +77,11 @@ case = open_case(study, study.profile.example)
 # Think of a single unit that computes $w \cdot x$. The step $\eta = \epsilon\operatorname{sign}(w)$
 # moves it by
 #
-# $$w \cdot \eta = \epsilon \sum_i |w_i| = \epsilon \lVert w \rVert_1 ,$$
+# $$w \cdot \eta = \epsilon \sum_i |w_i| = \epsilon \lVert w \rVert_1 .$$
 #
-# and this grows in proportion to the number of inputs, while the largest change of any input stays
-# $\epsilon$. A random choice of signs lets the terms cancel and grows only with the square root.
-# An image has so many inputs that a change too small to see in each adds up to one that decides.
+# This grows in proportion to the number of inputs, while no input changes by more than $\epsilon$.
+# With random signs the terms cancel, and the sum grows only with the square root. So in an image,
+# which has many inputs, changes too small to see add up to one that decides.
 
 # %% tags=["hide-input"]
 show(
@@ -94,10 +94,8 @@ show(
 )
 
 # %% [markdown]
-# A deep network is not linear, but over a small step it nearly is. To first order, the step
-# against the gradient of the true class's logit $z_y$ lowers it by
-# $\epsilon\lVert\nabla_x z_y\rVert_1$. Here is this prediction for the first case study of this
-# build, with what the network really does.
+# A deep network is not linear, but over a small step it nearly is. To first order, the step against
+# the gradient of the true class's logit $z_y$ lowers it by $\epsilon\lVert\nabla_x z_y\rVert_1$.
 
 # %% tags=["hide-input"]
 shift = logit_shift(study, case, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 4])
@@ -105,17 +103,18 @@ show(
     figures.linear_regime,
     shift,
     name="fig-linear",
-    caption=f"Fall of the true logit of sample {case.photo.sample} for a step against its "
-    "gradient's sign, what the gradient predicts, and random signs as the control.",
+    caption=f"Fall of the logit of the true class of sample {case.photo.sample}, one of the case "
+    "studies: for a step against its gradient's sign, as the gradient predicts it, and for random "
+    "signs, the control.",
 )
 
 # %% tags=["remove-input"]
 early, late = (shift[shift["epsilon_255"] == level].iloc[0] for level in (0.2, 4))
 say(
-    f"At ε = 0.2/255 the logit falls by {early['measured']:.2f}, where the gradient predicts "
-    f"{early['predicted']:.2f}. At 4/255 it falls by {late['measured']:.1f} instead of the "
-    f"predicted {late['predicted']:.1f}: the linear view has its limits there. Random signs of "
-    f"4/255 change it by {abs(late['random']):.2f}."
+    f"At ε = 0.2/255 the logit falls by {early['measured']:.2f}, and the gradient predicts "
+    f"{early['predicted']:.2f}. At 4/255 it falls by {late['measured']:.1f}, and the gradient "
+    f"predicts {late['predicted']:.1f}. Random signs of 4/255 change it by "
+    f"{abs(late['random']):.2f}."
 )
 
 # %% [markdown]
@@ -135,7 +134,7 @@ say(
 #   z_0 = 0.1 - 1.4 + 0.2 + 0.8 = -0.3 .$$
 #
 # The logit has moved by $\epsilon\lVert w\rVert_1 = 0.1 \cdot 4.5 = 0.45$, and class 1 wins with
-# confidence $1/(1 + e^{-0.3}) = 0.574$. The library says the same:
+# confidence $1/(1 + e^{-0.3}) = 0.574$. The library computes the same:
 
 # %%
 weights = torch.tensor([[1.0, -2.0, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0]])
@@ -158,8 +157,8 @@ assert f"{before[0]:.3f} {after[1]:.3f}" == "0.537 0.574"
 # %% [markdown]
 # ## The implementation
 #
-# These functions are the attack; they are shown as they stand in the library. One gradient serves
-# every ε, because its sign does not depend on ε.
+# These three functions are the attack, as they stand in the library. The gradient does not depend
+# on ε, so one serves every ε.
 
 # %% tags=["remove-input"]
 show_source(attacks.input_gradient)
@@ -169,21 +168,16 @@ show_source(attacks.perturb)
 # %% [markdown]
 # ## The units of ε
 #
-# This site attacks in pixel space, where ε is a fraction of the range $[0, 1]$ and is written as
-# $n/255$, because an image file stores 255 steps. Many implementations, the original page's among
-# them, attack after normalization, where each channel has been shifted by a mean and divided by a
-# standard deviation $\sigma$. There the same step is $\epsilon/\sigma$ and differs by channel.
+# This site attacks in pixel space, where ε is a fraction of the range $[0, 1]$. Many
+# implementations, the original page's among them, attack after normalization: each channel has
+# been shifted by a mean and divided by a standard deviation $\sigma$. There the same step is
+# $\epsilon/\sigma$ and differs by channel.
 
 # %% tags=["remove-input"]
-red, green, blue = study.classifier.std.flatten().tolist()
-say(
-    "| ε as n/255 | as a fraction | normalized: red | green | blue |\n"
-    "|---|---|---|---|---|\n"
-    + "\n".join(
-        f"| {n}/255 | {n / 255:.4f} | {n / 255 / red:.4f} | {n / 255 / green:.4f} "
-        f"| {n / 255 / blue:.4f} |"
-        for n in (1, 2, 4, 6, 8, 16)
-    )
+show_table(
+    unit_table(study.classifier, [1, 2, 4, 6, 8, 16]),
+    name="tab-units",
+    caption="The same ε as a fraction of [0, 1] and after normalization, by channel.",
 )
 
 # %% [markdown]
@@ -191,15 +185,14 @@ say(
 #
 # **Clipping.** A pixel cannot be darker than 0 or brighter than 1, so the result of
 # {eq}`eq-1-1` is clipped to $[0, 1]$. The published experiment clipped a second time, to the
-# smallest and largest value of the image itself. This site does the former; the profile option
-# `clip = "image"` adds the latter.
+# smallest and largest value of the image itself; the profile option `clip = "image"` does so.
 #
-# **Rounding.** An image file holds whole numbers from 0 to 255. A step smaller than 0.5/255 is
-# rounded away when the image is saved; the small values of ε on this site say something about the
-# classifier, not about image files.
+# **Rounding.** An image file holds whole numbers from 0 to 255, so a step smaller than 0.5/255 is
+# rounded away when the image is saved. Smaller ε on this site say something about the classifier,
+# not about image files.
 
 # %% [markdown]
-# ## Perception: from which ε can it be seen?
+# ## From which ε can it be seen?
 
 # %% tags=["hide-input"]
 show(
@@ -211,10 +204,10 @@ show(
 )
 
 # %% [markdown]
-# A measure for it is the color difference ΔE in the CIELAB color space, made so that equal
+# One measure is the color difference ΔE: the distance in the color space CIELAB, made so that equal
 # distances look equally different. About 2.3 is just noticeable between two plain patches side by
-# side {cite:p}`mahy1994`. The structural similarity SSIM {cite:p}`wang2004` compares local
-# patterns instead and is 1 for equal images. Both are taken on the images rounded to 8 bits.
+# side {cite:p}`mahy1994`. Another is the structural similarity SSIM {cite:p}`wang2004`, which
+# compares local patterns and is 1 for equal images. Both are taken on images rounded to 8 bits.
 
 # %% tags=["hide-input"]
 samples = range(0, len(study.dataset), max(1, len(study.dataset) // 10))
@@ -231,16 +224,22 @@ show(
 # %% tags=["remove-input"]
 attacked = differences[differences["direction"] == "FGSM"]
 noticeable = attacked[attacked["delta_e"] >= perception.JUST_NOTICEABLE_DELTA_E]
-seen = f"{noticeable['epsilon_255'].min():g}/255" if len(noticeable) else "no ε of the grid"
+seen = (
+    f"first reaches that at **ε = {noticeable['epsilon_255'].min():g}/255** of this grid"
+    if len(noticeable)
+    else "never reaches that on this grid"
+)
 at_four = attacked[attacked["epsilon_255"] == 4].iloc[0]
 by_chance = differences[differences["direction"] == "random signs"]
 say(
-    f"By this measure the change becomes noticeable at about **ε = {seen}** (the first of the grid "
-    f"with a mean ΔE of at least {perception.JUST_NOTICEABLE_DELTA_E}). At 4/255, where the "
-    f"original page calls the attack only slightly perceptible, ΔE is {at_four['delta_e']:.1f}, "
-    f"SSIM is {at_four['ssim']:.2f} and the peak signal-to-noise ratio is "
+    f"Just noticeable is a ΔE of {perception.JUST_NOTICEABLE_DELTA_E}, and the mean {seen}. Take "
+    "it as a lower bound: people notice less of fine noise on a picture than of a difference "
+    "between plain patches."
+)
+say(
+    "The original page calls the attack only slightly perceptible up to 4/255. There ΔE is "
+    f"{at_four['delta_e']:.1f}, SSIM {at_four['ssim']:.2f} and the peak signal-to-noise ratio "
     f"{at_four['psnr']:.0f} dB. Random signs of 4/255 have a ΔE of "
-    f"{by_chance[by_chance['epsilon_255'] == 4].iloc[0]['delta_e']:.1f}: what the eye sees is the "
-    "size of the step. The threshold was found for plain patches, not for fine noise on "
-    "top of a picture, where people notice less: take it as a lower bound."
+    f"{by_chance[by_chance['epsilon_255'] == 4].iloc[0]['delta_e']:.1f}: the eye sees the size of "
+    "the step, not its direction."
 )

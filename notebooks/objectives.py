@@ -13,10 +13,10 @@
 # %% [markdown]
 # # What made the published curves
 #
-# The original page explains FGSM with the cross-entropy. Its code did something else: it called
-# `nll_loss` on raw logits, which differentiates the negative logit of the true class, and it
-# clipped twice, to the image's own smallest and largest value before the valid range. Here both
-# objectives and both clips run on the same images.
+# The original page explains FGSM with the cross-entropy, but its code called `nll_loss` on raw
+# logits: it lowered the logit of the true class and nothing else. It also clipped twice, to the
+# image's own smallest and largest value before the valid range. Here both objectives and both
+# clips run on the same images.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
@@ -114,15 +114,15 @@ say(objectives.change_sentence(changes, 1))
 # %% [markdown]
 # ## What it does to the conclusions
 #
-# Fooling, bounce-backs and Hypothesis 1, on the initially correct images. The grid of this page is
-# coarse, so the smallest fooling ε is the first of few values, and a class that comes back between
-# two of them is not seen.
+# The grid of this page is coarse: the smallest fooling ε is the first of few values, and a class
+# that comes back between two of them is not seen.
 
 # %% tags=["hide-input"]
 show_table(
     objectives.consequence_table(pair),
     name="tab-objectives",
-    caption="The same images under both objectives, with 95% intervals. Counts before the colon.",
+    caption="Fooling, return of the right class, and Hypothesis 1 under both objectives, on the "
+    "same initially correct images. Counts, shares and 95% intervals.",
 )
 
 # %% [markdown]
@@ -153,22 +153,23 @@ show(
 show_table(
     objectives.confidence_table(shared),
     name="tab-clips-confidence",
-    caption=f"Mean confidence of these {count} images.",
+    caption=f"Mean confidence of these {count} images, by objective and clip.",
 )
 show_table(
     objectives.consequence_table(shared),
     name="tab-clips",
-    caption="Fooling, bounce-backs and Hypothesis 1 on those of them that are initially correct.",
+    caption="As {numref}`tab-objectives`, on those of these images that are initially correct.",
 )
 
 # %% [markdown]
 # ## Where gradients vanish
 #
 # The factor $1 - p_y$ makes the gradient of the cross-entropy small where the classifier is sure.
-# Its sign does not care, until float32 does, in two steps. Where $p_y$ rounds to 1 (below 2⁻²⁴ of
-# doubt), the term of the true class is lost: the attack only lifts the rivals. Where the $p_k$ of
-# all rivals round to 0, too (below about 10⁻⁴⁵), nothing is left: no pixel moves, and the attack
-# fails for a reason that has nothing to do with robustness.
+# Its sign does not care, until float32 runs out of digits. That happens in two steps.
+#
+# Where $p_y$ rounds to 1 ($1 - p_y$ below 2⁻²⁴), the term of the true class is lost: the attack
+# only lifts the rivals. Where the $p_k$ of all rivals round to 0, too (below about 10⁻⁴⁵), nothing
+# is left: no pixel moves, and the attack fails for a reason that has nothing to do with robustness.
 
 # %% tags=["hide-input"]
 if samples:
@@ -187,6 +188,6 @@ say(objectives.vanishing_sentence(probed))
 show_table(
     objectives.zero_table(by_objective, [(0.9999, 1.0), (0.99, 0.9999), (0.9, 0.99), (0.0, 0.9)]),
     name="tab-zeros",
-    caption=f"Pixel values (of {study.dataset[0][0].numel()} in an image) whose gradient is "
-    "exactly zero, by clean confidence, initially correct images.",
+    caption=f"Initially correct images with a gradient of exactly zero at any of their "
+    f"{study.dataset[0][0].numel()} values, and the most such values in one image.",
 )

@@ -13,10 +13,10 @@
 # %% [markdown]
 # # The open questions
 #
-# The page that this site re-creates left questions open: "How are the classes distributed?
-# Neighbouring classes etc", "Add perception thing", and whether the L- and U-shaped curves of
-# single images are the rule. Here they are answered on all images of this build. Unless another
-# number is named, every statement is about the initially correct images.
+# The original page left questions open: "How are the classes distributed? Neighbouring classes
+# etc", "Add perception thing", and whether the L- and U-shaped curves of single images are the
+# rule. Here they are answered on all images of this build. Unless it says otherwise, a statement
+# is about the initially correct images.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
@@ -36,15 +36,15 @@ same_images = analysis.shared(study.table, study.control)
 tried = study.control["sample"].nunique()
 say(
     f"The control, random signs at each ε of the grid, was computed for **{tried} of "
-    f"{len(study.dataset)} images**, spread evenly over the set. Where a curve of the attack is "
-    "compared with it, both are taken on these images; every count names its own."
+    f"{len(study.dataset)} images**, spread evenly over the set. A curve of the attack that is "
+    "compared with it is taken on the same images."
 )
 
 # %% [markdown]
 # ## Neighboring classes: where do fooled images go?
 #
-# Take the first ε of the grid at which an image is wrong, and look up where the class that is seen
-# there, its *adversarial class*, stood on the clean image.
+# At the first ε of the grid at which an image is wrong, it is seen as another class, its
+# *adversarial class*. Where did that class stand on the clean image?
 
 # %% tags=["hide-input"]
 fooled = neighbors.first_fooled(study.table)
@@ -55,18 +55,17 @@ if len(fooled):
         drawings.rank_bars,
         {"FGSM": ranks, "random signs": chance_ranks},
         name="fig-ranks",
-        caption="Clean rank of the class that a fooled image is seen as, at the first ε that fools "
-        "it, with 95% intervals.",
+        caption="Rank of the adversarial class on the clean image, with 95% intervals.",
     )
 
 # %% tags=["remove-input"]
 say(answers.ranks(ranks, chance_ranks, len(names)))
 
 # %% [markdown]
-# The last layer weighs the same features once for each class, with one weight vector per class.
-# Are the vectors of the class that an image leaves and of the one it reaches more alike (by their
-# cosine) than those of any two classes? Chance is here the true class's mean cosine with all
-# other classes.
+# The last layer weighs the same features once for each class, with one weight vector per class. Are
+# the vectors of the class that an image leaves and of the one it reaches more alike than those of
+# any two classes? They are compared by their cosine; chance is the true class's mean cosine with
+# all other classes.
 
 # %% tags=["remove-input"]
 vectors = neighbors.class_vectors(study.classifier.network, len(names))
@@ -79,7 +78,8 @@ if len(pairs):
     show_table(
         answers.transition_table(pairs, names),
         name="tab-transitions",
-        caption="The most frequent transitions at the first ε that fools.",
+        caption="The most frequent ways at the first ε that fools: how many images of a class are "
+        "fooled, and how many of these go there, with their share (95% interval).",
     )
 
 # %% tags=["remove-input"]
@@ -108,7 +108,7 @@ if len(robust):
 say(answers.robustness(robust, half, neighbors.class_test(robust), names))
 
 # %% [markdown]
-# How many classes do the predictions use? The effective number is the exponential of the entropy
+# How many classes do the predictions use? The *effective* number is the exponential of the entropy
 # of their distribution: ten for ten equally frequent classes, one for a single one.
 
 # %% tags=["hide-input"]
@@ -128,21 +128,30 @@ say(answers.spread(spread, chance_spread, names))
 # %% [markdown]
 # ## Curve shapes
 #
-# Two rules sort every image. Its *fate*, by its class over the whole grid: **never fooled**,
-# correct at every ε; **bounce-back**, wrong somewhere and correct again at a larger ε; **fooled for
-# good**, wrong from some ε on.
+# Two rules sort every image. Its *fate* goes by its class over the whole grid:
 #
-# And its *shape*, by the confidence of the predicted class. The fall is the first value minus the
-# smallest, the rebound the last value minus the smallest. **L**: a rebound of less than a tenth of
-# the fall. **L with a rise**: at least a tenth. **U**: at least half. **Rising**: a fall of less
-# than 0.05 and an end more than 0.05 above the start; **flat**: a fall of less than 0.05 without.
+# - **never fooled**: correct at every ε,
+# - **bounce-back**: wrong somewhere and correct again at a larger ε,
+# - **fooled for good**: wrong from some ε on.
+#
+# Its *shape* goes by the confidence of the predicted class. The fall is the first value minus the
+# smallest, the rebound the last value minus the smallest.
+#
+# - **L**: a rebound of less than a tenth of the fall,
+# - **L with a rise**: at least a tenth,
+# - **U**: at least half,
+# - **rising**: a fall of less than 0.05, and an end more than 0.05 above the start,
+# - **flat**: a fall of less than 0.05 without that.
 
 # %% tags=["remove-input"]
 sorted_images = shapes.image_shapes(study.table)
 under_random_signs = shapes.image_shapes(study.control)
-for column, kinds in (("fate", analysis.FATES), ("shape", shapes.SHAPES)):
-    counted = shapes.counts(sorted_images, column, kinds)
-    say(answers.kinds(counted, shapes.counts(under_random_signs, column, kinds)))
+totals = {
+    column: [shapes.counts(images, column, kinds) for images in (sorted_images, under_random_signs)]
+    for column, kinds in (("fate", analysis.FATES), ("shape", shapes.SHAPES))
+}
+for column, (attacked, by_chance) in totals.items():
+    say(answers.kinds(column, attacked, by_chance))
 
 # %% tags=["hide-input"]
 bins = [(0.99, 1), (0.95, 0.99), (0.9, 0.95), (0.8, 0.9), (0.6, 0.8), (0.4, 0.6), (0, 0.4)]
@@ -166,15 +175,16 @@ if len(sorted_images):
 
 # %% tags=["hide-input"]
 for column, groups in (("fate", fates), ("shape", curves)):
+    attacked, by_chance = totals[column]
     show_table(
-        shapes.reading_table(groups),
+        shapes.reading_table({"all": attacked, **groups, "random signs": by_chance}),
         name=f"tab-{column}s",
-        caption=f"The {column} of the images by clean confidence: count and share (95% interval).",
+        caption=f"The {column} of the images by clean confidence, and under random signs: count "
+        "and share (95% interval).",
     )
 
 # %% [markdown]
-# One example for each kind that occurs, the most frequent kinds first: the image whose curve lies
-# nearest to the mean curve of its kind.
+# The typical image of a kind is the one whose curve lies nearest to the mean curve of its kind.
 
 # %% tags=["hide-input"]
 if len(sorted_images):
@@ -186,7 +196,8 @@ if len(sorted_images):
         [study.dataset[sample][0] for sample in examples.values()],
         shapes.kind_counts(sorted_images),
         name="fig-gallery",
-        caption="Confidence of the predicted class over ε, a typical image of each kind.",
+        caption="Confidence of the predicted class over ε: the typical image of each kind that "
+        "occurs, the most frequent kinds first.",
     )
     credits = {sample: credit(study.dataset.photo(sample)) for sample in examples.values()}
     say(" ".join(f"Sample {sample}: {line}" for sample, line in credits.items() if line))
@@ -194,9 +205,8 @@ if len(sorted_images):
 # %% [markdown]
 # ## Perception
 #
-# Four measures of the same perturbation, on images rounded to 8 bits: the largest change of any
-# value, L∞; the Euclidean length, L2; the peak signal-to-noise ratio; and the structural similarity
-# SSIM {cite:p}`wang2004`, which is 1 for equal images.
+# Four numbers measure a step, on images rounded to 8 bits: the largest change of any value, L∞; the
+# Euclidean length, L2; the peak signal-to-noise ratio, PSNR; and SSIM {cite:p}`wang2004`.
 
 # %% tags=["hide-input"]
 some = range(0, len(study.dataset), max(1, len(study.dataset) // 10))
@@ -207,14 +217,14 @@ show(
     means,
     name="fig-measures",
     caption=f"Means over {len(some)} images spread evenly over the set, initially correct or not. "
-    "Dotted: random signs, the control, a step of the same size.",
+    "Dotted: random signs.",
 )
 
 # %% tags=["remove-input"]
 say(answers.seen(means, perception.JUST_NOTICEABLE_DELTA_E))
 
 # %% [markdown]
-# Where is that threshold? Look for the first picture in which you see the noise.
+# Where is your own threshold? Look for the first picture in which you see the noise.
 
 # %% tags=["hide-input"]
 case = open_case(study, study.profile.example)
@@ -227,9 +237,9 @@ show(
 )
 
 # %% [markdown]
-# The same step changes a dark pixel by a larger share than a light one, and the screen's gamma
-# works the other way round. CIELAB weighs both as the eye does: here is the color difference by
-# the lightness of the clean region.
+# Is it seen in the dark or in the light? The same step changes a dark pixel by a larger share than
+# a light one, and the screen's gamma works the other way round. The color difference ΔE of
+# [the method](method.ipynb) weighs both as the eye does.
 
 # %% tags=["hide-input"]
 lightness = {
@@ -243,8 +253,8 @@ show(
     width,
     perception.JUST_NOTICEABLE_DELTA_E,
     name="fig-lightness",
-    caption="Mean color difference at ε = 4/255 by lightness, over the same images, each counted "
-    "once in every band it has, with 95% intervals.",
+    caption="Mean color difference ΔE at ε = 4/255 by the lightness of the clean region, over the "
+    "same images, each counted once in every band it has, with 95% intervals.",
 )
 
 # %% tags=["remove-input"]
@@ -259,15 +269,15 @@ show(
     "The darkest and the lightest part of the image, each clean, attacked and with random signs of "
     "8/255.",
     name="fig-dark-light",
-    caption="The darkest and the lightest square of the same image, enlarged.",
+    caption="The darkest and the lightest square of the image above, enlarged.",
 )
 
 # %% [markdown]
 # ## 8 bits: does the attack survive being saved?
 #
-# An image file holds whole gray levels, and so does the image that the classifier takes: Pillow
-# resizes in 8 bits. So a step of less than half a level is rounded away when the adversarial image
-# is saved, and one of 0.5 to 1.5 levels becomes exactly one.
+# An image file holds whole gray levels, and so does the image before the attack. So a step of less
+# than half a level is rounded away when the adversarial image is saved, and one of 0.5 to 1.5
+# levels becomes exactly one.
 
 # %% tags=["hide-input"]
 rates = visibility.rounding_rates(study.table, study.eight_bit)
@@ -285,8 +295,9 @@ if len(rates):
     show_table(
         answers.rounding_table(rates),
         name="tab-rounding",
-        caption="The same in numbers (95% intervals). Last column: how many of the "
-        f"{rates['n'].max()} saved images get the very same confidences as the clean image.",
+        caption="The same in numbers: accuracy of the exact and of the saved step (95% intervals), "
+        "how many images the exact step fools, how many of these are still fooled after saving, "
+        f"and how many of all {rates['n'].max()} saved images are seen exactly as the clean one.",
     )
     say(answers.rounding(rates))
 else:
@@ -295,7 +306,7 @@ else:
 # %% [markdown]
 # ## Controls: random signs at each ε
 #
-# A step of the same size in a random direction, initially correct or not.
+# How large does a step in a random direction have to be to do the same?
 
 # %% tags=["hide-input"]
 curve, control = analysis.curve(same_images), analysis.curve(study.control)

@@ -206,8 +206,8 @@ def test_shared_keeps_every_row_of_the_samples_of_the_other_table():
 def test_bin_table_counts_images_and_says_where_there_are_none():
     table = analysis.bin_table(TABLE, [(0.95, 0.99), (0.4, 0.6)], [1, 2])
     assert table["images"].tolist() == [1, 0]
-    assert table["top-1 at 1/255"].tolist() == ["0.00 (0.00–0.79)", "no image"]
-    assert table["top-1 at 2/255"].tolist() == ["1.00 (0.21–1.00)", "no image"]
+    assert table["1/255"].tolist() == ["0.00 (0.00–0.79)", "no image"]
+    assert table["2/255"].tolist() == ["1.00 (0.21–1.00)", "no image"]
 
 
 def test_side_by_side_puts_the_published_values_beside():

@@ -672,7 +672,7 @@ def test_distances_are_taken_where_both_have_values():
     assert (row["values"], row["at"]) == (3, 0)
     assert row["largest"] == pytest.approx(0.4)
     assert row["rms"] == pytest.approx(np.sqrt(0.4**2 / 3))
-    text = ledger.distance_table(table.reset_index())["largest distance"].tolist()
+    text = ledger.distance_table(table.reset_index())["largest"].tolist()
     assert text[2] == "0.400 at 0/255"
 
 

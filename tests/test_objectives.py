@@ -146,8 +146,9 @@ BOTH = {
 
 
 def test_consequences_are_counted_over_initially_correct_images():
-    table = objectives.consequence_table(BOTH)
-    assert table["images"].tolist() == [3, 3]
+    table = objectives.consequence_table(BOTH).set_index("result").T
+    assert table.index.tolist() == ["cross-entropy", "true logit"]
+    assert table["images"].tolist() == ["3", "3"]
     assert [text.split(":")[0] for text in table["fooled at some ε"]] == ["2", "2"]
     assert [text.split(":")[0] for text in table["of these, right again"]] == ["1", "2"]
     assert table["median smallest fooling ε"].tolist() == ["1/255", "1/255"]

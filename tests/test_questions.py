@@ -365,7 +365,7 @@ def test_every_run_has_words(table):
         answers.transitions(neighbors.transitions(fooled)),
         answers.robustness(robust, half, neighbors.class_test(robust), NAMES),
         answers.spread(spread, spread, NAMES),
-        answers.kinds(fates, fates),
+        answers.kinds("fate", fates, fates),
         answers.against_chance(curve, curve),
     ]
     assert all(text.endswith(".") and "nan" not in text for text in texts)
@@ -419,12 +419,13 @@ def test_exactly_half_is_halved():
 
 def test_the_kinds_of_the_control_are_shares_of_its_own_images():
     counts = [
-        pd.DataFrame({"kind": ["L"], "count": [1], "n": [4]}),
-        pd.DataFrame({"kind": ["L"], "count": [1], "n": [2]}),
+        pd.DataFrame({"kind": ["L", "U"], "count": [3, 1], "n": [4, 4]}),
+        pd.DataFrame({"kind": ["L", "U"], "count": [0, 2], "n": [2, 2]}),
     ]
-    text = answers.kinds(*counts)
-    assert "Of 4 initially correct images: **L**: 1 of 4 (25%" in text
-    assert "Under random signs: L: 1 of 2 (50%" in text
+    text = answers.kinds("shape", *counts)
+    assert "The most frequent shape is **L**: 3 of 4 (75%" in text
+    assert "Under random signs it is **U**: 2 of 2 (100%" in text
+    assert "random" not in answers.kinds("shape", counts[0], counts[1].assign(n=0))
 
 
 def test_figures_are_drawn_and_described():

@@ -259,13 +259,20 @@ def test_the_search_finds_a_word_and_leads_to_it(browser, origin):
 
 @needs_browser
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_a_phone(browser, name):
+def test_a_page_fits_a_phone_and_its_tables_a_laptop(browser, name):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto((SITE / name).as_uri(), wait_until="load")
     width = page.evaluate("document.documentElement.scrollWidth")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    too_wide = page.evaluate(
+        """() => [...document.querySelectorAll('div.pst-scrollable-table-container')]
+            .filter(box => box.scrollWidth > box.clientWidth)
+            .map(box => box.querySelector('caption')?.innerText)"""
+    )
     context.close()
     assert width <= 390
+    assert too_wide == []
 
 
 @needs_browser

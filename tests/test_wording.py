@@ -231,20 +231,6 @@ def test_a_grid_of_one_epsilon_can_be_read():
     assert "starts at 0.870" in wording.confident_reading(curve)
 
 
-def test_bins_in_words_with_their_counts():
-    curve = analysis.curve(images(LOST, NEVER_FOOLED))
-    text = wording.bins_reading({"99–100%": curve, "40–60%": curve.iloc[:0]})
-    assert "at ε = 1/255" in text
-    assert "99–100%: 0.50 (0.09–0.91), n = 2" in text
-    assert "40–60%: no image" in text
-
-
-def test_bins_can_be_read_on_a_grid_without_one():
-    """A profile chooses its own epsilons."""
-    curve = analysis.curve(analysis.at(images(LOST), [0, 4]))
-    assert "4/255" in wording.bins_reading({"85–90%": curve})
-
-
 def test_a_verdict_carries_effect_interval_and_counts():
     text = wording.verdict_sentence(Verdict(503, 12, 0.341, 0.256, 0.434))
     assert "**Hypothesis 1 is supported in this run**" in text

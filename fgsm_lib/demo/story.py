@@ -26,8 +26,8 @@ def role_sentence(sample: int) -> str:
     if role is None:
         return ""
     return (
-        f"The pictures of the demo set are numbered so that this one plays the part of sample "
-        f"{sample} of the original page. It was chosen by a rule: {role['reason']}."
+        f"In the demo set, this picture plays the part of the original page's sample {sample}. It "
+        f"was chosen by a rule: {role['reason']}."
     )
 
 
@@ -50,10 +50,10 @@ def training_sentence() -> str:
     attack = max(stage["attack_255"] for stage in training["stages"])
     steps = sum(stage["steps"] for stage in training["stages"])
     return (
-        f"The weights were trained by this project on generated pictures of another seed, "
-        f"in {steps} steps. In the last stage the network also saw FGSM copies of its pictures, "
-        f"with ε up to {attack:g}/255: **light adversarial training**. Without it, a small network "
-        "on generated pictures is so fragile that nearly every picture is lost at the smallest "
-        "visible step, and there would be nothing to compare. So what this build finds says "
-        "something about the method, and nothing about how robust an ImageNet classifier is."
+        f"The weights were trained by this project, in {steps} steps, on generated pictures of "
+        "another seed. In the last stage the network also saw FGSM copies of its pictures, with ε "
+        f"up to {attack:g}/255: **light adversarial training**. Without it, a small network on "
+        "generated pictures loses nearly every one at the smallest visible step, and there would "
+        "be nothing to compare. What this build finds says something about the method, and nothing "
+        "about how robust an ImageNet classifier is."
     )
