@@ -187,9 +187,7 @@ def distance_table(table: pd.DataFrame) -> pd.DataFrame:
         {
             "published curve": table["curve"],
             "ε": table["values"],
-            "largest": [
-                f"{row['largest']:.3f} at {eps(row['at'])}" for _, row in table.iterrows()
-            ],
+            "largest": [f"{row['largest']:.3f} at {eps(row['at'])}" for _, row in table.iterrows()],
             "rms": [f"{value:.3f}" for value in table["rms"]],
         }
     )

@@ -80,8 +80,8 @@ case = open_case(study, study.profile.example)
 # $$w \cdot \eta = \epsilon \sum_i |w_i| = \epsilon \lVert w \rVert_1 .$$
 #
 # This grows in proportion to the number of inputs, while no input changes by more than $\epsilon$.
-# With random signs the terms cancel, and the sum grows only with the square root. So in an image,
-# which has many inputs, changes too small to see add up to one that decides.
+# With random signs, each drawn by a coin, the terms cancel, and the sum grows only with the square
+# root. So in an image, which has many inputs, changes too small to see add up to one that decides.
 
 # %% tags=["hide-input"]
 show(
