@@ -157,7 +157,7 @@ def control_sentence(curve: pd.DataFrame, control: pd.DataFrame, epsilon_255: fl
     by_chance = _top1(control, epsilon_255)
     text = (
         f"On {int(curve['n'].iloc[0])} images, random signs of {epsilon_255:g}/255 leave "
-        f"{by_chance:.1%} where FGSM leaves {attacked:.1%}"
+        f"{by_chance:.1%} where FGSM leaves {attacked:.1%} correct"
     )
     if start - by_chance < 0.5 * (start - attacked):
         return f"{text}: what counts is the direction, not the size."

@@ -56,9 +56,9 @@ top1 = curve.set_index("epsilon_255")["top1"]
 small, large = (analysis.nearest(study.table, wanted) for wanted in (1, 4))
 verdict = survival.judge(study.minimal)
 say(
-    f"- **What does one step do?** `{study.profile.arch}` is right about **{top1[0]:.1%}** of "
-    f"{len(study.dataset)} clean {study.profile.images}, about **{top1[small]:.1%}** after a step "
-    f"of ε = {small:g}/255, and about **{top1[large]:.1%}** after one of {large:g}/255.\n"
+    f"- **What does one step do?** `{study.profile.arch}` classifies **{top1[0]:.1%}** of "
+    f"{len(study.dataset)} clean {study.profile.images} correctly, **{top1[small]:.1%}** after a "
+    f"step of ε = {small:g}/255, and **{top1[large]:.1%}** after one of {large:g}/255.\n"
     "- **Does the direction count, or the size?** The control is a step of the same size whose "
     f"signs are drawn by a coin. {wording.control_sentence(same_images, control, large)}\n"
     "- **Are images with a high initial confidence harder to manipulate?** "

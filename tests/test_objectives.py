@@ -183,7 +183,7 @@ def test_zeros_are_counted_by_confidence():
     )
     assert table["images"].tolist() == [1, 2]
     assert table["with a zero"].tolist() == [0, 1]
-    assert table["most zeros in one image"].tolist() == [0, 3]
+    assert table["most zeros"].tolist() == [0, 3]
 
 
 def changes(lift: float) -> pd.DataFrame:

@@ -148,8 +148,8 @@ def _cell(text: str) -> nodes.entry:
     for place, part in enumerate(re.split(r" (?=\()", text)):
         if place:
             paragraph += nodes.Text(" ")
-        of_words = re.search("[A-Za-z]{3}", part)
-        paragraph += nodes.Text(part) if of_words else nodes.inline(text=part, classes=["whole"])
+        whole = len(part) <= 25 and not re.search("[A-Za-z]{3}", part)
+        paragraph += nodes.inline(text=part, classes=["whole"]) if whole else nodes.Text(part)
     entry += paragraph
     return entry
 
