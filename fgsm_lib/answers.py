@@ -118,7 +118,7 @@ def robustness(table: pd.DataFrame, epsilon_255: float, p: float, names: Sequenc
     n = table["n"]
     text = (
         f"{len(table)} classes have initially correct images, between {n.min()} and {n.max()} each "
-        f"(median {n.median():g}). At ε = {epsilon_255:g}/255 "
+        f"(median {n.median():g}). At ε = {epsilon_255:g}/255, "
         f"{share(int(table['correct'].sum()), int(n.sum()))} of all are still correct."
     )
     if np.isnan(p):

@@ -202,14 +202,12 @@ def _course(curve: pd.DataFrame) -> str:
     start, end = curve.iloc[0], curve.iloc[-1]
     confidence = curve["confidence"]
     low, high = curve.loc[confidence.idxmin()], curve.loc[confidence.idxmax()]
-    peak = ""
-    if high["confidence"] > max(start["confidence"], end["confidence"]):
-        peak = f" highest at {high['epsilon_255']:g}/255 with {high['confidence']:.2f},"
-    return (
-        f"starts at {start['confidence']:.2f}, is lowest at {low['epsilon_255']:g}/255 with "
-        f"{low['confidence']:.2f},{peak} and ends at {end['confidence']:.2f} at "
-        f"{end['epsilon_255']:g}/255."
-    )
+    parts = [f"starts at {start['confidence']:.2f}"]
+    if low["epsilon_255"] not in (start["epsilon_255"], end["epsilon_255"]):
+        parts.append(f"is lowest at {low['epsilon_255']:g}/255 with {low['confidence']:.2f}")
+    if high["epsilon_255"] not in (start["epsilon_255"], end["epsilon_255"]):
+        parts.append(f"is highest at {high['epsilon_255']:g}/255 with {high['confidence']:.2f}")
+    return f"{', '.join(parts)}, and ends at {end['confidence']:.2f} at {end['epsilon_255']:g}/255."
 
 
 def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:

@@ -177,9 +177,11 @@ def confident_reading(curve: pd.DataFrame) -> str:
     low = curve.loc[curve["confidence"].idxmin()]
     shape = SHAPES[analysis.curve_shape(curve["confidence"])]
     images = "this one image" if n == 1 else f"these {n} images"
+    between = ""
+    if start["epsilon_255"] < low["epsilon_255"] < end["epsilon_255"]:
+        between = f", is lowest at ε = {low['epsilon_255']:g}/255 with {low['confidence']:.2f},"
     return (
-        f"Over {images}, mean confidence starts at {start['confidence']:.3f}, is lowest at "
-        f"ε = {low['epsilon_255']:g}/255 with {low['confidence']:.2f}, and ends at "
+        f"Over {images}, mean confidence starts at {start['confidence']:.3f}{between} and ends at "
         f"{end['confidence']:.2f} at {end['epsilon_255']:g}/255: the curve {shape}. Top-1 accuracy "
         f"falls to {curve['top1'].min():.2f}, top-5 to {curve['top5'].min():.2f}. {_rise(curve)}"
     )

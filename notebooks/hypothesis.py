@@ -136,8 +136,8 @@ if len(minimal):
         rivals,
         name="fig-predictors",
         caption=f"Minimal ε of {among} over their rank by three predictors. The tighter the "
-        "points follow a rising line, the better; C is the concordance. Marked: images that random "
-        "signs of the same ε fool, too.",
+        "points follow a rising line, the better; C is the concordance. Where random signs of the "
+        "same ε, the control, fool an image, too, its marker says so.",
     )
 
 # %% tags=["hide-input"]
@@ -155,9 +155,9 @@ say(survival_wording.rivals_reading(minimal, rivals))
 # ## What is left of it once the margin is known
 #
 # A confident image usually has a large margin, so confidence could be a mere stand-in for it. The
-# *partial* rank correlation takes what they share with the rival out of the ranks of confidence and
-# of minimal ε, and correlates what remains. A rival measures only imperfectly how hard an image is,
-# so a small remainder may be what the rival misses.
+# *partial* rank correlation removes from the ranks of confidence and of minimal ε what each shares
+# with the ranks of the rival, and correlates the rest. A rival measures only imperfectly how hard
+# an image is, so a small remainder may be what the rival misses.
 
 # %% tags=["hide-input"]
 left = survival.left_over(minimal)

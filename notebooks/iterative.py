@@ -49,9 +49,9 @@ say(
 
 # %% tags=["remove-input"]
 step, count = study.profile.every_iterative, table["sample"].nunique()
-which = "all" if step == 1 else f"one in {step}, spread evenly over the set"
+which = "all were" if step == 1 else f"one in {step}, spread evenly over the set, was"
 say(
-    f"Of the initially correct images, {which} were attacked: **{count} "
+    f"Of the initially correct images, {which} attacked: **{count} "
     f"image{'s' * (count != 1)}**. {iterative.success_sentence(table)}"
 )
 

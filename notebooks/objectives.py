@@ -46,8 +46,8 @@ control = analysis.shared(study.control, by_objective["true_logit"])
 
 # %% tags=["remove-input"]
 say(
-    f"Mean confidence over **{images} of {len(study.dataset)} images**, spread evenly over the "
-    "set, initially wrong ones included. " + objectives.story_sentence(by_objective, original)
+    f"All means are over **{images} of {len(study.dataset)} images**, spread evenly over the set, "
+    "initially wrong ones included. " + objectives.story_sentence(by_objective, original)
 )
 
 # %% tags=["hide-input"]
