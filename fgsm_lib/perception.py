@@ -93,8 +93,12 @@ def difference_table(
         for sample in samples
         for one in differences(study, sample, epsilon_255)
     ]
-    means = pd.DataFrame(rows).groupby(["direction", "epsilon_255"], sort=False).mean()
-    return means.reset_index()
+    return means(pd.DataFrame(rows))
+
+
+def means(measures: pd.DataFrame) -> pd.DataFrame:
+    """Mean of every measure over the samples: one row per direction and epsilon."""
+    return measures.groupby(["direction", "epsilon_255"], sort=False).mean().reset_index()
 
 
 def to_uint8(image: torch.Tensor) -> np.ndarray:

@@ -59,12 +59,6 @@ def by_lightness(lightness: np.ndarray, delta_e: np.ndarray) -> Iterator[dict[st
             yield {"lightness": edge, "pixels": inside.size, "delta_e": float(inside.mean())}
 
 
-def means(measures: pd.DataFrame) -> pd.DataFrame:
-    """Mean of every measure over the samples: one row per direction and epsilon."""
-    grouped = measures.drop(columns="sample").groupby(["direction", "epsilon_255"], sort=False)
-    return grouped.mean().reset_index()
-
-
 def lightness_curve(bands: pd.DataFrame, direction: str, epsilon_255: float) -> pd.DataFrame:
     """ΔE by lightness at one epsilon, with every image counting once in each band it has.
 

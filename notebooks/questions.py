@@ -211,7 +211,7 @@ if len(sorted_images):
 # %% tags=["hide-input"]
 some = range(0, len(study.dataset), max(1, len(study.dataset) // 10))
 measured, bands = visibility.measure_table(study, some, [1, 2, 4, 8, 16, 32])
-means = visibility.means(measured)
+means = perception.means(measured.drop(columns="sample"))
 show(
     drawings.measures,
     means,

@@ -32,8 +32,10 @@ def measured_path() -> Path:
 
 
 def measure(study: Study, images: int, rounds: int) -> Iterator[dict[str, object]]:
-    """One entry, that of a profile, as it grows: first all sides, then what else might be free,
-    then (for the demo set) memory and scale. It takes long, so each state is worth keeping."""
+    """The entry of a profile as it grows, each state worth keeping: half an hour may go into it.
+
+    First all sides, then what else might be free, then (for the demo set) memory and scale.
+    """
     entry = {
         "title": study.profile.title,
         "classifier": study.classifier.name,
