@@ -80,7 +80,7 @@ def _in_table(table: Path) -> Iterator[tuple[Path, str, str]]:
                 f"{where}: the path is {row['path']!r}; expected one below its folder."
             )
         if not (table.parent / path).is_file():
-            raise InputError(f"{where}: there is no image {path}; expected a file.")
+            raise InputError(f"{where}: there is no image {row['path']!r}; expected a file.")
         yield table.parent / path, row["label"], where
 
 

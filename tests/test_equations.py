@@ -11,7 +11,9 @@ PAGE = r"""<p>With <span class="math notranslate nohighlight">\(a &lt; \epsilon\
 <div class="math notranslate nohighlight" id="equation-eq-1-1">
 <span class="eqno">(1.1)<a class="headerlink" href="#equation-eq-1-1">#</a></span>\[b =
 \operatorname{sign}(c)\]</div>
-<p>Again <span class="math notranslate nohighlight">\(a &lt; \epsilon\)</span>.</p>"""
+<p>Again <span class="math notranslate nohighlight">\(a &lt; \epsilon\)</span>.</p>
+<div class="math notranslate nohighlight">
+\[d\]</div>"""
 
 
 def test_every_equation_is_drawn_and_readable_and_keeps_its_number(tmp_path):
@@ -21,11 +23,14 @@ def test_every_equation_is_drawn_and_readable_and_keeps_its_number(tmp_path):
     equations.draw_equations(tmp_path)
     soup = BeautifulSoup(page.read_text(), "html.parser")
     drawings = soup.select(".math > svg")
-    assert [drawing["aria-hidden"] for drawing in drawings] == ["true"] * 3
+    assert [drawing["aria-hidden"] for drawing in drawings] == ["true"] * 4
     said = [tag.get_text() for tag in soup.select(".mathml math")]
-    assert said == ["a<ϵ", "b=sign(c)", "a<ϵ"]
-    assert [tag.get("display") for tag in soup.select("math")] == [None, "block", None]
+    assert said == ["a<ϵ", "b=sign(c)", "a<ϵ", "d"]
+    assert [tag.get("display") for tag in soup.select("math")] == [None, "block", None, "block"]
     assert soup.select_one("#equation-eq-1-1 .eqno").get_text() == "(1.1)#"
+    numbered, plain = soup.select("div.math")  # each scrolls if it must; its link takes the focus
+    assert not numbered.has_attr("tabindex")
+    assert plain["tabindex"] == "0"
     assert soup.find("code").get_text() == r"\(not math\)"
     assert soup.get_text().count("\\") == 2  # those of the code
 

@@ -127,7 +127,7 @@ def test_a_csv_file_lists_paths_and_labels_in_its_own_order(folder):
         ("path,label\n", "no rows"),
         ("file,label\ncat/a.png,cat\n", "no column 'path'; found file, label"),
         ("path,label\ncat/a.png\n", "row 1 has not as many fields as the header, 2"),
-        ("path,label\n,cat\n", "row 1: there is no image"),
+        ("path,label\n,cat\n", "row 1: there is no image ''; expected a file"),
         ("path,label\ncat/../../a.png,cat\n", "row 1: the path is 'cat/../../a.png'; expected"),
         ("path,label\n/etc/hostname,cat\n", "row 1: the path is '/etc/hostname'; expected"),
         ("path,label\ncat/a.png,cat\ncat/none.png,cat\n", r"row 2: there is no image .*none\.png"),

@@ -36,9 +36,19 @@ def draw_equations(folder: Path) -> None:
     for path, text in pages.items():
         if _MATH.search(text):
             path.write_text(
-                _MATH.sub(lambda match: match["start"] + drawings[formula(match)], text),
+                _MATH.sub(lambda match: _start(match) + drawings[formula(match)], text),
                 encoding="utf-8",
             )
+
+
+def _start(match: re.Match) -> str:
+    """The tag that holds an equation, and its number.
+
+    One that is wider than a phone scrolls there. For the keyboard to scroll it, something in it
+    must take the focus: the link of its number, or else the tag itself.
+    """
+    reachable = match["tag"] == "span" or "eqno" in match["start"]
+    return match["start"] if reachable else match["start"].replace("<div", '<div tabindex="0"', 1)
 
 
 def formula(match: re.Match) -> tuple[str, bool]:
