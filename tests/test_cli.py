@@ -1,5 +1,6 @@
 """The command line: a user's mistake is one clear sentence, exit status 1, no traceback."""
 
+import functools
 import os
 import re
 import signal
@@ -83,9 +84,15 @@ def test_the_site_is_served_at_the_address_that_is_said(tmp_path):
     (html / "index.html").write_text("the home page")
     command = [sys.executable, "-m", "fgsm_lib.cli", "serve", "--port", "0"]
     environment = os.environ | {"FGSM_BUILD": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        address = re.search(r"http://\S+", server.stdout.readline())[0]
-        with urlopen(address) as page:
-            assert page.read() == b"the home page"
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=20) == 0
+    # A shell lets what it starts in the background ignore Ctrl+C, and children inherit that.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options = {"env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": heed}
+    with subprocess.Popen(command, **options) as server:
+        try:
+            address = re.search(r"http://\S+", server.stdout.readline())[0]
+            with urlopen(address) as page:
+                assert page.read() == b"the home page"
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=20) == 0
+        finally:
+            server.kill()  # else a failure would wait for ever
