@@ -17,7 +17,7 @@ import torch
 def _extension_loads() -> bool:
     package = Path(importlib.util.find_spec("torchvision").origin).parent
     try:
-        for library in package.glob("_C.*"):
+        for library in package.glob("_C*.*"):  # _C.so; _C_stable.so from torchvision 0.29 on
             torch.ops.load_library(library)
     except OSError:
         return False

@@ -395,7 +395,8 @@ def test_the_provenance_says_where_the_numbers_come_from(finished, tiny_set, tin
     assert read_fingerprint(finished) == found["fingerprint"] == expected["fingerprint"]
     assert found["settings"]["epsilon_255"] == list(GRID)
     assert found["data_sha256"] == tiny_set.sha256()
-    assert found["versions"]["torch"] == torch.__version__
+    # A wheel's name may leave out the part after the plus, which says for what it was built.
+    assert torch.__version__.startswith(found["versions"]["torch"])
 
 
 def test_a_file_that_is_no_table_has_no_fingerprint(tmp_path):
