@@ -1,7 +1,6 @@
 """The command ``fgsm``."""
 
 import contextlib
-import errno
 import functools
 import os
 import shutil
@@ -14,19 +13,9 @@ import click
 
 from fgsm_lib.datasets import read_class_names, read_photos
 from fgsm_lib.errors import InputError
+from fgsm_lib.files import DISK_FAULTS
 from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile, variant_name
 from fgsm_lib.site import end_with_the_build
-
-# No space, a file system or folder that is read-only, a quota, a limit, a broken disk.
-DISK_FAULTS = {
-    errno.ENOSPC,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-}
 
 PROFILE_OPTIONS = [
     click.option(

@@ -1,10 +1,22 @@
 """Files and folders that are whole or not there."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# No space, a file system or folder that is read-only, a quota, a limit, a broken disk.
+DISK_FAULTS = {
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+}
 
 
 @contextmanager

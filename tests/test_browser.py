@@ -142,6 +142,16 @@ def test_a_registry_that_does_not_answer_ends_no_build(fetched, tmp_path, monkey
     assert manifest["version"] == ""
 
 
+@pytest.mark.slow
+def test_npm_does_without_a_home(fetched, monkeypatch):
+    """Below /proc, npm would try to make its cache without end."""
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("HOME", "/proc/no-home")
+    monkeypatch.setattr(runtime, "TIMEOUT_SECONDS", 20)
+    output, _ = fetched()
+    assert "ECONNREFUSED" in output
+
+
 def test_every_package_of_the_lock_file_has_a_hash_and_names_no_place_but_npm():
     packages = json.loads(runtime.LOCK.read_text())["packages"]
     assert f"node_modules/{runtime.PACKAGE}" in packages

@@ -7,11 +7,13 @@ user) is skipped and says so.
 import csv
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,13 +97,13 @@ say(f"The mean confidence is {{table['confidence'].mean():.9f}}.")
 show_table(table[["sample", "epsilon_255", "predicted_class"]], name="tab-{number}", caption="All.")
 """
 
-# The real command on two small pages instead of all.
-BUILD = """
+# The real command, a site of two small pages instead of all.
+COMMAND = """
 import sys
 from fgsm_lib.cli import main
 from fgsm_lib.site import tasks
 tasks.PAGES = {"index": "one.py", "about": "two.py"}
-main(["site", "--profile", sys.argv[1]])
+main([sys.argv[1], "--profile", "tiny.toml"])
 """
 
 TOC = """\
@@ -158,11 +160,16 @@ def write_project(project: Path) -> None:
     safetensors.torch.save_file(network.state_dict(), project / "weights.safetensors")
 
 
-def start(project: Path) -> subprocess.Popen:
-    # No home: a folder below /proc cannot be made, not even by root.
+SITE, SWEEP = (["-c", COMMAND, name] for name in ("site", "sweep"))
+RENDER = ["-m", "fgsm_lib.site.render", "--profile", "tiny.toml", "index", "about"]
+
+
+def start(project: Path, command: list[str] = SITE) -> subprocess.Popen:
+    # No home: a folder below /proc cannot be made, not even by root. No npm: nobody listens there.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": "/proc/no-home"}
+    environment["npm_config_registry"] = "http://127.0.0.1:9/"
     return subprocess.Popen(
-        [sys.executable, "-c", BUILD, "tiny.toml"],
+        [sys.executable, *command],
         cwd=project,
         env=environment,
         stdout=subprocess.PIPE,
@@ -171,18 +178,25 @@ def start(project: Path) -> subprocess.Popen:
     )
 
 
-def build(project: Path) -> tuple[int, str]:
-    """Status and output of a build."""
-    output, _ = (process := start(project)).communicate(timeout=600)
+def build(project: Path, command: list[str] = SITE) -> tuple[int, str]:
+    """Status and output of a build, or of a part of it."""
+    output, _ = (process := start(project, command)).communicate(timeout=600)
     return process.returncode, output
 
 
-def stopped(project: Path) -> str:
-    """The output of a build that ends with a sentence and leaves no half-written file."""
-    status, output = build(project)
+def built(project: Path, command: list[str] = SITE) -> str:
+    """The output of a build that went well."""
+    status, output = build(project, command)
+    assert status == 0, output
+    return output
+
+
+def stopped(project: Path, command: list[str] = SITE) -> str:
+    """The output of a build that ends with a sentence instead of a traceback."""
+    status, output = build(project, command)
     assert status == 1, output
-    assert "Traceback" not in output
-    assert output.splitlines()[-1].startswith("fgsm: ")
+    assert "Traceback" not in output, output
+    assert output.splitlines()[-1].startswith("fgsm: "), output
     return output
 
 
@@ -196,13 +210,20 @@ def site(project: Path) -> dict[str, bytes]:
     }
 
 
+def tables(project: Path) -> dict[str, bytes]:
+    """Every table of a finished sweep."""
+    return {path.name: path.read_bytes() for path in (project / "_build/tiny").glob("*.parquet")}
+
+
 @dataclass(frozen=True)
 class Finished:
-    """A project that was built once: where, its site then, and how many seconds that took."""
+    """A project that was built once: where, its site and tables then, and what took how long."""
 
     project: Path
     site: dict[str, bytes]
-    seconds: float
+    tables: dict[str, bytes]
+    sweep_seconds: float
+    site_seconds: float
 
 
 @pytest.fixture(scope="module")
@@ -217,10 +238,11 @@ def finished(tmp_path_factory) -> Finished:
     elsewhere = project.parent / "another disk"
     elsewhere.mkdir()
     (project / "_build").symlink_to(elsewhere)
-    began = time.monotonic()
-    status, output = build(project)
-    assert status == 0, output
-    return Finished(project, site(project), time.monotonic() - began)
+    times = [time.monotonic()]
+    for command in (SWEEP, SITE):
+        built(project, command)
+        times.append(time.monotonic())
+    return Finished(project, site(project), tables(project), *np.diff(times))
 
 
 @pytest.fixture
@@ -232,11 +254,16 @@ def unbuilt(finished) -> Iterator[Path]:
     """
     results, aside = finished.project / "_build", finished.project / "_aside"
     results.rename(aside)
-    (results / "tiny").mkdir(parents=True)
-    shutil.copy(aside / "tiny" / "calibration.json", results / "tiny")
+    results.mkdir()
+    keep_batch_size(finished.project)
     yield finished.project
     shutil.rmtree(results)
     aside.rename(results)
+
+
+def keep_batch_size(project: Path) -> None:
+    (project / "_build" / "tiny").mkdir()
+    shutil.copy(project / "_aside" / "tiny" / "calibration.json", project / "_build" / "tiny")
 
 
 @pytest.mark.slow
@@ -248,14 +275,36 @@ def test_a_path_with_spaces_letters_and_links_and_no_home_is_as_good_as_any(fini
 @pytest.mark.slow
 def test_a_build_killed_at_ten_moments_ends_with_the_same_site(finished, unbuilt):
     """kill -9, each time at another moment; then a plain rerun."""
+    kill_ten_times(unbuilt, SITE, finished.sweep_seconds + finished.site_seconds)
+    built(unbuilt)
+    assert site(unbuilt) == finished.site
+    assert tables(unbuilt) == finished.tables
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_at_ten_moments_ends_with_the_same_tables(finished, unbuilt):
+    kill_ten_times(unbuilt, SWEEP, finished.sweep_seconds)
+    built(unbuilt, SWEEP)
+    assert tables(unbuilt) == finished.tables
+
+
+def kill_ten_times(project: Path, command: list[str], seconds: float) -> None:
     dice = random.Random(7)
     for _ in range(10):
-        process = start(unbuilt)
-        time.sleep(dice.uniform(0.3, finished.seconds))
+        process = start(project, command)
+        time.sleep(dice.uniform(0.3, seconds))
         process.kill()
         process.communicate()
-    status, output = build(unbuilt)
-    assert status == 0, output
+
+
+@pytest.mark.slow
+def test_of_two_builds_at_once_one_says_that_the_other_is_running(finished, unbuilt):
+    both = [start(unbuilt), start(unbuilt)]
+    outputs = [process.communicate(timeout=600)[0] for process in both]
+    said = {process.returncode: output for process, output in zip(both, outputs, strict=True)}
+    assert set(said) == {0, 1}, outputs
+    assert "another build is running" in said[1]
+    assert "Traceback" not in said[1]
     assert site(unbuilt) == finished.site
 
 
@@ -276,6 +325,8 @@ DAMAGE = {
     "tiny/pages/index.ipynb": lambda content: content.replace(b"mean", b"mode"),
     "tiny/pages/about.clean.ipynb": lambda content: b"",
     "tiny/source/index.ipynb": lambda content: b"{",
+    "tiny/live/gradient.onnx": flip,
+    "tiny/live/weights.bin": lambda content: b"",
     "html/profile.json": lambda content: b"[]",
 }
 
@@ -286,8 +337,7 @@ def test_damaged_caches_of_every_kind_are_made_again(finished):
     results = finished.project / "_build"
     for name, change in DAMAGE.items():
         (results / name).write_bytes(change((results / name).read_bytes()))
-    status, output = build(finished.project)
-    assert status == 0, output
+    built(finished.project)
     assert site(finished.project) == finished.site
 
 
@@ -296,8 +346,7 @@ def test_a_build_without_its_memory_does_all_again(finished):
     (finished.project / "_build" / "tiny" / ".doit.db").write_bytes(
         b"SQLite format 3" + bytes(5000)
     )
-    status, output = build(finished.project)
-    assert status == 0, output
+    output = built(finished.project)
     assert {"· sweep", "· notebook index", "· notebook about", "· pages"} <= set(
         output.splitlines()
     )
@@ -309,16 +358,15 @@ def test_a_clock_that_was_set_back_changes_nothing(finished):
     """Every file is from the future; then one is edited, and that is long before the others."""
     for path in finished.project.rglob("*"):
         os.utime(path, (2**32, 2**32))
-    status, output = build(finished.project)
-    assert status == 0, output
-    assert "· " not in output
+    output = built(finished.project)
+    # Without a network, the runtime of the live page is asked for in every build.
+    assert re.findall(r"^· (?!runtime).*", output, re.MULTILINE) == []
     notebook = finished.project / "notebooks" / "two.py"
     text = notebook.read_text()
     try:
         notebook.write_text(text.replace("Page 2", "Another page"))
         os.utime(notebook, (10**9, 10**9))
-        status, output = build(finished.project)
-        assert status == 0, output
+        output = built(finished.project)
         assert "· notebook about" in output
         assert "· notebook index" not in output
         assert b"Another page" in site(finished.project)["about.html"]
@@ -326,36 +374,103 @@ def test_a_clock_that_was_set_back_changes_nothing(finished):
         notebook.write_text(text)
 
 
+# --- disks --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """Something mounted at a folder; the test is skipped where nobody may do that."""
+    if not as_root("mount", *options, str(folder)):
+        pytest.skip("no right to mount a disk here")
+    try:
+        yield
+    finally:
+        assert as_root("umount", "--lazy", str(folder))
+
+
+def as_root(*command: str) -> bool:
+    """Whether a command worked that only root may give."""
+    asking = [] if os.getuid() == 0 else ["sudo", "-n"]
+    try:
+        return subprocess.run([*asking, *command], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
 @pytest.fixture
 def small_disk(unbuilt) -> Iterator[Path]:
     """``_build`` on a disk of its own."""
     folder = unbuilt / "_build"
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount a small disk here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(folder, "-t", "tmpfs", "-o", "size=100m", "tmpfs"):
+        keep_batch_size(unbuilt)
+        yield folder
 
 
-def fill(disk: Path, leave: int) -> None:
-    """Fill a disk, up to so many kilobytes."""
+def fill(disk: Path, leave: float) -> None:
+    """Fill a disk, up to so many kilobytes; an earlier filling is taken out first."""
     filler = disk / "filler"
     filler.unlink(missing_ok=True)
-    filler.write_bytes(bytes(shutil.disk_usage(disk).free - leave * 1024))
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free - int(leave * 1024)))
+
+
+FULL = "No space left on device"
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_stops_a_build_with_a_sentence(unbuilt, small_disk):
-    """Full during the sweep, and full when all tables are there."""
+def test_a_disk_that_is_full_stops_a_sweep_and_the_notebooks_with_a_sentence(
+    finished, unbuilt, small_disk
+):
+    """Full during the sweep; full when its tables are there; full for the page's classifier."""
     fill(small_disk, leave=32)
-    assert "No space left on device" in stopped(unbuilt)
-    assert not list(small_disk.rglob("sweep.parquet"))
+    assert FULL in stopped(unbuilt, SWEEP)
+    assert re.search(f"{FULL}|with space left", stopped(unbuilt))
+    there = tables(unbuilt)
+    assert there.items() < finished.tables.items()  # whole ones, and not all
     (small_disk / "filler").unlink()
-    sweep = [sys.executable, "-m", "fgsm_lib.cli", "sweep", "--profile", "tiny.toml"]
-    subprocess.run(sweep, cwd=unbuilt, check=True, capture_output=True)
+    built(unbuilt, SWEEP)
+    assert tables(unbuilt) == finished.tables
     fill(small_disk, leave=28)
-    assert "No space left on device" in stopped(unbuilt)
+    assert re.search(rf"\(page \w+\) .*{FULL}", stopped(unbuilt))
+    fill(small_disk, leave=1000)
+    assert re.search(rf"the classifier for the live page: .*{FULL}", stopped(unbuilt))
+    for path in small_disk.rglob("*.ipynb"):
+        nbformat.read(path, as_version=4)  # whole
     assert not (small_disk / "html").exists()
+    (small_disk / "filler").unlink()
+    built(unbuilt)
+    assert site(unbuilt) == finished.site
+
+
+@pytest.mark.slow
+def test_a_disk_that_gets_full_while_pages_are_rendered_leaves_the_last_site_in_place(
+    finished, unbuilt, small_disk
+):
+    """Full at once, while the book is put together, while Sphinx writes, and near the end."""
+    built(unbuilt)
+    folders = [small_disk / "tiny" / "source", small_disk / "html"]
+    needed = sum(path.stat().st_size for folder in folders for path in folder.rglob("*")) / 1024
+    for share in (0.01, 0.2, 0.5, 0.7, 0.9):
+        shutil.rmtree(small_disk / "tiny" / "source")
+        shutil.rmtree(small_disk / "tiny" / "render", ignore_errors=True)
+        fill(small_disk, leave=share * needed)
+        said = stopped(unbuilt, RENDER).splitlines()
+        assert [line for line in said if line.startswith("fgsm: ")] == said[-1:], said
+        assert FULL in said[-1]
+        assert site(unbuilt) == finished.site
+    (small_disk / "filler").unlink()
+    built(unbuilt, RENDER)
+    assert site(unbuilt) == finished.site
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [SITE, SWEEP, RENDER], ids=["site", "sweep", "render"])
+def test_a_read_only_folder_stops_a_build_with_a_sentence(finished, command):
+    folder = (finished.project / "_build").resolve()
+    before = site(finished.project), tables(finished.project)
+    with mounted(folder, "--bind", str(folder)):
+        assert as_root("mount", "-o", "remount,bind,ro", str(folder))
+        assert "Read-only file system" in stopped(finished.project, command)
+    assert (site(finished.project), tables(finished.project)) == before
 
 
 def test_a_second_build_says_that_the_first_is_running(tmp_path):

@@ -6,6 +6,7 @@ render without a single warning takes the place of ``_build/html``.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import nbformat
 import yaml
 
 from fgsm_lib.display import OWN_MIMES
+from fgsm_lib.files import DISK_FAULTS
 from fgsm_lib.profiles import build_folder, load_profile
 from fgsm_lib.site import (
     MARKER,
@@ -28,6 +30,8 @@ from fgsm_lib.site import (
     head,
     icons,
 )
+
+DISK_FAULT = re.compile(rf"\[Errno ({'|'.join(map(str, sorted(DISK_FAULTS)))})\] .*")
 
 
 def render(project: Path, profile_name: str, pages: list[str], title: str) -> Path:
@@ -47,8 +51,7 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     end = partial(end_with, os.getpid())  # this process has one thread, so it may be forked
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=end)
     if done.returncode:
-        complaints = _complaints(done.stdout + done.stderr)
-        raise RenderFailed(f"Sphinx found faults in the book:\n{complaints}")
+        raise RenderFailed(_complaints(done.stdout + done.stderr))
     fresh = output / "_build" / "html"
     icons.replace_icon_script(fresh)
     head.lighten(fresh)
@@ -71,14 +74,20 @@ class RenderFailed(Exception):
 
 
 def _complaints(log: str) -> str:
+    """What Sphinx says is wrong with the book; if it was the disk, one line that says so."""
+    fault = DISK_FAULT.search(log)
+    if fault:
+        return f"the book cannot be rendered: {fault[0]}"
     lines = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
-    return "\n".join(lines or log.splitlines()[-30:])
+    lines = lines or log.splitlines()[-30:]
+    return "\n".join(["Sphinx found faults in the book:", *lines])
 
 
 def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
     """Put the source of the book together: configuration, prose, executed notebooks."""
     source = folder / "source"
-    shutil.rmtree(source, ignore_errors=True)
+    if source.exists():
+        shutil.rmtree(source)
     source.mkdir(parents=True)
     shutil.copy(project / "_config.yml", source)
     shutil.copytree(project / "book", source / "book")

@@ -6,6 +6,7 @@ live page needs it: a machine that cannot reach npm builds the rest, and the nex
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,8 @@ def _npm_ci(folder: Path) -> None:
     npm = shutil.which("npm")
     arguments = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
     arguments += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--loglevel=error"]
+    if not os.access(Path("~").expanduser(), os.W_OK):  # it would try for ever to make its cache
+        arguments.append(f"--cache={folder / 'cache'}")
     options = {"cwd": folder, "capture_output": True, "text": True, "timeout": TIMEOUT_SECONDS}
     try:
         if npm:

@@ -11,14 +11,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from doit.action import CmdAction
 from doit.cmd_base import ModuleTaskLoader
-from doit.dependency import SqliteDB
+from doit.dependency import DatabaseException, SqliteDB
 from doit.doit_cmd import DoitMain
 from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
@@ -74,7 +74,13 @@ class Memory(SqliteDB):
                     json.loads(text)
         except (sqlite3.Error, ValueError, TypeError):
             Path(name).unlink(missing_ok=True)
-        super().__init__(name, codec, **options)
+        try:
+            super().__init__(name, codec, **options)
+        except DatabaseException:  # doit would answer with a traceback
+            sys.exit(
+                f"fgsm: {name}: the memory of builds cannot be written; expected a place that can "
+                "be written, with space left."
+            )
 
     def dump(self) -> None:
         try:
@@ -265,10 +271,17 @@ class Tasks:
             }
 
     def _execute(self, source: Path, target: Path, parameters: dict) -> PageFailed | None:
+        what = f"{source.name} (page {target.stem})"
+        return self._in_process(what, execute_page, source, target, parameters)
+
+    def _in_process(self, what: str, function: Callable, *arguments) -> PageFailed | None:
+        """Call a function, which returns why it failed, if it did, in a process of its own."""
         try:
-            failure = self.processes.submit(execute_page, source, target, parameters).result()
+            failure = self.processes.submit(function, *arguments).result()
         except BrokenExecutor:
-            failure = f"{source.name} (page {target.stem}): its process was killed."
+            failure = f"{what}: its process was killed."
+        except OSError as error:  # a disk that is full, say
+            failure = f"{what}: {error}"
         return PageFailed(failure) if failure else None
 
     def classifier(self) -> dict:
@@ -288,10 +301,9 @@ class Tasks:
         }
 
     def _write_classifier(self) -> PageFailed | None:
-        try:
-            self.processes.submit(browser.write_classifier, self.argument).result()
-        except BrokenExecutor:
-            return PageFailed("the process that exports the classifier was killed.")
+        return self._in_process(
+            "the classifier for the live page", browser.write_classifier, self.argument
+        )
 
     def runtime(self) -> dict:
         manifest = runtime.runtime_folder() / runtime.MANIFEST
