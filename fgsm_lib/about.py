@@ -1,9 +1,12 @@
 """The facts about a build: what was measured, with what, on what."""
 
 import importlib.metadata
+import json
 import os
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -22,7 +25,12 @@ PACKAGES = (
     "papermill",
     "jupyter-book",
     "sphinx",
+    "onnx",
+    "onnxscript",
 )
+# What the live page runs comes from npm, in the version that this file pins.
+BROWSER_LOCK = Path(__file__).parent / "site" / "package-lock.json"
+BROWSER_PACKAGE = "onnxruntime-web"
 
 
 def settings_table(study: Study) -> pd.DataFrame:
@@ -59,9 +67,17 @@ def provenance_table(study: Study) -> pd.DataFrame:
 
 
 def versions_table() -> pd.DataFrame:
-    """The versions of Python and of the packages that matter."""
+    """The versions of Python and of the packages that matter.
+
+    A notebook that somebody downloaded may run without those that only build the site.
+    """
     facts = {"Python": platform.python_version()}
-    facts |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            facts[name] = importlib.metadata.version(name)
+    if "onnx" in facts:  # then the live page is built, too
+        packages = json.loads(BROWSER_LOCK.read_text(encoding="utf-8"))["packages"]
+        facts[BROWSER_PACKAGE] = packages[f"node_modules/{BROWSER_PACKAGE}"]["version"]
     return pd.DataFrame(facts.items(), columns=["package", "version"])
 
 
