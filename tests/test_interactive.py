@@ -79,6 +79,22 @@ def test_the_keyboard_moves_everything_and_the_address_follows(browser):
 
 
 @needs_browser
+def test_what_a_screen_reader_is_told_follows_epsilon(browser):
+    page = opened(browser, (SITE / CASES[0]).as_uri())
+    picture = page.locator(".epsilon-slider [data-what=adversarial] img")
+    region = page.locator(".epsilon-slider [aria-live=polite]")
+    page.get_by_label("Size of the step").press("Home")
+    for stop in facts(page)["stops"][1:]:
+        page.keyboard.press("ArrowRight")
+        name, probability, _ = stop["top5"][0]
+        for text in (picture.get_attribute("alt"), region.text_content()):
+            assert f"ε = {stop['epsilon']:g}/255" in text
+            seen = re.search(rf"{re.escape(name)}, ([\d.]+)%", text)
+            assert float(seen[1]) == pytest.approx(100 * probability, abs=0.06)
+    page.context.close()
+
+
+@needs_browser
 def test_a_link_opens_at_its_epsilon_and_the_pixels_are_those_of_the_files(browser, strict):
     page = opened(browser, f"{strict}/{CASES[0]}#epsilon=4")
     stop = next(stop for stop in facts(page)["stops"] if stop["epsilon"] == 4)
