@@ -71,7 +71,16 @@ PROMISES = (
         "Python; downloaded notebooks in a folder of their own.",
         (
             *("site", "slider", "previews", "interactive", "display", "wording"),
-            *("live", "browser", "onnx_export", "equations", "head", "lighthouse", "downloads"),
+            *(
+                "live",
+                "browser",
+                "onnx_export",
+                "equations",
+                "head",
+                "lighthouse",
+                "downloads",
+                "about",
+            ),
         ),
     ),
     Promise(

@@ -200,9 +200,10 @@ def test_a_page_is_clean_in_a_browser(browser, origin, name, scheme):
 
 def serious_faults(page: Page, within: str | None = None) -> list[tuple[str, str]]:
     """What axe-core finds serious or critical: its rule and the element."""
+    found = Axe().run(page, within, {"resultTypes": ["violations"]})  # half the time of all results
     return [
         (fault["id"], node["html"][:200])
-        for fault in Axe().run(page, within).response["violations"]
+        for fault in found.response["violations"]
         if fault["impact"] in ("serious", "critical")
         for node in fault["nodes"]
     ]
