@@ -15,6 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from markdown_it import MarkdownIt
 from PIL import Image
+from traitlets.config import Config
 
 from fgsm_lib import display
 from fgsm_lib.datasets import Photo
@@ -24,8 +25,7 @@ from fgsm_lib.datasets import Photo
 def outputs(monkeypatch, tmp_path):
     """Calls a function as a notebook cell would; returns the data of what it displays."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setattr(InteractiveShell, "init_history", lambda self: None)
-    InteractiveShell.instance()
+    InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 
     def run(function, *args, **kwargs) -> list[dict]:
         with capture_output() as captured:
