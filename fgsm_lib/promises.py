@@ -66,11 +66,11 @@ PROMISES = (
         ("security", "lock"),
     ),
     Promise(
-        "The pages work: links, sizes, keyboard, screen readers, light and dark.",
+        "The pages work: links, sizes, keyboard, screen readers, light and dark, paper.",
         "The finished site in a real browser, with axe and Lighthouse; the live page against "
         "Python; downloaded notebooks in a folder of their own.",
         (
-            *("site", "slider", "previews", "interactive", "display", "wording"),
+            *("site", "slider", "previews", "print", "interactive", "display", "wording"),
             *(
                 "live",
                 "browser",

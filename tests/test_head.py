@@ -59,3 +59,14 @@ def test_scripts_wait_but_for_those_that_inline_scripts_need(tmp_path):
         "<script>let inline = 1;</script>",
         '<script defer src="_static/big.js"></script>',
     ]
+
+
+def test_a_dark_page_is_light_on_paper():
+    sheet = (
+        '/* html[data-theme="light"]{a:b} */ .highlight{a:b} html[data-theme="dark"] p{color:white}'
+        'html[data-theme="light"] .highlight p{color:black}'
+    )
+    assert head.light_on_paper(sheet).strip() == (
+        "@media print{html[data-theme=dark] .highlight p{color:black}}"
+    )
+    assert head.light_on_paper(".highlight{a:b}") == ""

@@ -12,6 +12,8 @@ from pathlib import Path
 _STYLE = re.compile(r'<link [^>]*rel="stylesheet"[^>]*>\s*')
 _PATH = re.compile(r'href="(?P<root>(?:\.\./)*)(?P<path>_static/[^"?]+)')
 _IMPORT = re.compile(r'@import (?:url\()?"([^"]+)"\)?;')
+_LIGHT = re.compile(r'([^{}]*\[data-theme="?light"?\][^{}]*)\{([^{}]*)\}')
+_COMMENT = re.compile(r"/\*.*?\*/|@charset[^;]*;", re.DOTALL)
 _FILE = re.compile(r"url\(['\"]?(?!data:|#|http)([^'\")]+)['\"]?\)")
 _PRELOAD = re.compile(r'<link rel="preload" as="script"[^>]*>\s*')
 _BLOCKING = re.compile(r"<script (?=[^>]*\bsrc=)(?![^>]*\b(?:defer|async)\b)")
@@ -29,6 +31,7 @@ def lighten(html: Path) -> None:
     wanted = [_style_paths(text) for text in pages.values()]
     shared = [path for path in wanted[0] if all(path in others for others in wanted)]
     joined = "\n".join(_with_imports(html / path, html / "_static") for path in shared)
+    joined += light_on_paper(joined)
     name = f"_static/site-{hashlib.sha256(joined.encode()).hexdigest()[:12]}.css"
     (html / name).write_text(joined, encoding="utf-8")
     for path, text in pages.items():
@@ -47,6 +50,15 @@ def _with_imports(sheet: Path, static: Path) -> str:
 
     text = _FILE.sub(from_static, sheet.read_text(encoding="utf-8"))
     return _IMPORT.sub(lambda match: _with_imports(sheet.parent / match[1], static), text)
+
+
+def light_on_paper(sheet: str) -> str:
+    """What makes a dark page light when it is printed: the rules of light pages, once more."""
+    rules = [
+        re.sub(r'data-theme="?light"?', "data-theme=dark", selector) + "{" + body + "}"
+        for selector, body in _LIGHT.findall(_COMMENT.sub("", sheet))
+    ]
+    return f"\n@media print{{{''.join(rules)}}}" if rules else ""
 
 
 def with_one_style_sheet(text: str, shared: list[str], name: str) -> str:

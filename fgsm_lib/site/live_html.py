@@ -11,6 +11,10 @@ NO_SCRIPT = (
     "The attack runs in your browser, and that needs JavaScript. Without it, the case studies "
     "show the same attacks, as this build computed them."
 )
+ON_PAPER = (
+    "The attack runs in the browser, on this page of the site. The case studies show the same "
+    "attacks, as this build computed them."
+)
 
 
 def markup(data: dict, manifest: dict, images: str, pages: str) -> str:
@@ -28,7 +32,7 @@ def markup(data: dict, manifest: dict, images: str, pages: str) -> str:
     facts = facts.replace("<", "\\u003c")
     return (
         f'<div class="epsilon-slider live-attack"><div class="pictures offered">{pictures}</div>'
-        f'{missing}<p class="no-script">{NO_SCRIPT}</p>'
+        f'{missing}<p class="no-script">{NO_SCRIPT}</p><p class="on-paper">{ON_PAPER}</p>'
         f'<script type="application/json">{facts}</script></div>'
     )
 
