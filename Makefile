@@ -44,7 +44,7 @@ lock: $(AUDIT)/python ## renew requirements.lock, the hashes of every package
 	@echo "# Every package of the site and of the tests with the hashes of its files on the public index." > $(VENV)/lock
 	@echo "# Written by make lock from pyproject.toml and constraints.txt; used by make site LOCKED=1." >> $(VENV)/lock
 	@$(AUDIT)/uv pip compile pyproject.toml --quiet --no-config --extra site --extra test \
-	  --constraint constraints.txt --generate-hashes --python-version 3.11.7 --no-annotate \
+	  --constraint constraints.txt --generate-hashes --python-version 3.11 --no-annotate \
 	  --no-header --no-emit-index-url >> $(VENV)/lock && mv $(VENV)/lock requirements.lock
 
 audit: $(AUDIT)/python ## look for unsafe code, and for packages with known vulnerabilities
