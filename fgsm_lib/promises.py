@@ -91,7 +91,8 @@ PROMISES = (
     ),
     Promise(
         "The oldest and the newest versions that are said to work do.",
-        "A weekly job with each, and one with every package's hash; actionlint on the jobs' files.",
+        "A weekly job with each makes the demo site again, compares its values and runs the fast "
+        "tests, another checks every package's hash; actionlint on the jobs' files.",
         ("workflow", "promises"),
     ),
 )
