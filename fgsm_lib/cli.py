@@ -196,8 +196,9 @@ def build(profile, data, weights, arch, samples: list[int], page: str = "index.h
     project = Path.cwd()
     if not (project / "_toc.yml").is_file():
         raise InputError(f"{project}: no _toc.yml here; expected the project's own folder.")
-    from fgsm_lib.site import tasks  # doit: needed for a build only
+    from fgsm_lib.site import launch, tasks  # doit: needed for a build only
 
+    launch.repository()  # an address that is none shows before the long work starts
     remember(data, weights, arch)
     if profile.endswith(".toml"):
         profile = str(

@@ -30,7 +30,7 @@ hypothesis.settings.load_profile("fgsm")
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
     """A test sees none of the user's settings, and changes none for the next test."""
-    for name in ("FGSM_DATA", "FGSM_WEIGHTS", "FGSM_ARCH", "FGSM_BUILD"):
+    for name in ("FGSM_DATA", "FGSM_WEIGHTS", "FGSM_ARCH", "FGSM_BUILD", "FGSM_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
     threads = torch.get_num_threads()
     yield

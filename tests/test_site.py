@@ -82,6 +82,16 @@ def test_every_computed_page_offers_its_clean_and_its_executed_notebook(soups):
         assert names == [f"{page}.ipynb", f"{page}-executed.ipynb"]
 
 
+def test_launch_buttons_lead_to_the_notebooks_of_a_build_that_knows_its_repository(soups):
+    marker = json.loads((SITE / "profile.json").read_text())
+    buttons = {
+        page: [link["href"] for link in soup.select(".dropdown-launch-buttons a")]
+        for page, soup in soups.items()
+    }
+    launched = {page.removesuffix(".html") for page, links in buttons.items() if links}
+    assert launched == (set(marker["pages"]) if marker["launch"] else set())
+
+
 def test_every_page_has_a_title_and_a_description_of_its_own(soups):
     titles = [soup.title.get_text() for soup in soups.values()]
     texts = {page: soup.find("meta", {"name": "description"}) for page, soup in soups.items()}

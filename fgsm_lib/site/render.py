@@ -19,7 +19,7 @@ import yaml
 
 from fgsm_lib.display import OWN_MIMES
 from fgsm_lib.files import DISK_FAULTS
-from fgsm_lib.profiles import build_folder, load_profile
+from fgsm_lib.profiles import DEMO, build_folder, load_profile
 from fgsm_lib.site import (
     MARKER,
     browser,
@@ -29,6 +29,7 @@ from fgsm_lib.site import (
     equations,
     head,
     icons,
+    launch,
 )
 
 DISK_FAULT = re.compile(rf"\[Errno ({'|'.join(map(str, sorted(DISK_FAULTS)))})\] .*")
@@ -41,7 +42,8 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     a script of its own. ``_build/html`` is then as it was.
     """
     folder = build_folder() / profile_name
-    source = _stage(project, folder, pages, title)
+    repository = launch.repository() if profile_name == DEMO else None
+    source = _stage(project, folder, pages, title, repository)
     output = folder / "render"
     shutil.rmtree(output, ignore_errors=True)
     # Always from nothing: an incremental build keeps deleted pages and misses changed styles.
@@ -57,7 +59,8 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     head.lighten(fresh)
     equations.draw_equations(fresh)
     csp.protect(fresh)
-    (fresh / MARKER).write_text(json.dumps({"profile": profile_name, "pages": pages}) + "\n")
+    marker = {"profile": profile_name, "pages": pages, "launch": repository is not None}
+    (fresh / MARKER).write_text(json.dumps(marker) + "\n")
     html = build_folder() / "html"
     old = build_folder() / ".html.old"
     shutil.rmtree(old, ignore_errors=True)
@@ -83,13 +86,21 @@ def _complaints(log: str) -> str:
     return "\n".join(["Sphinx found faults in the book:", *lines])
 
 
-def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
+def _stage(
+    project: Path,
+    folder: Path,
+    pages: list[str],
+    title: str,
+    repository: launch.Repository | None,
+) -> Path:
     """Put the source of the book together: configuration, prose, executed notebooks."""
     source = folder / "source"
     if source.exists():
         shutil.rmtree(source)
     source.mkdir(parents=True)
-    shutil.copy(project / "_config.yml", source)
+    config = yaml.safe_load((project / "_config.yml").read_text(encoding="utf-8"))
+    config = launch.configured(config, repository) if repository else config
+    (source / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     shutil.copytree(project / "book", source / "book")
     browser.collect(folder, source)
     toc = with_cases(yaml.safe_load((project / "_toc.yml").read_text(encoding="utf-8")), pages)
@@ -98,9 +109,15 @@ def _stage(project: Path, folder: Path, pages: list[str], title: str) -> Path:
     downloads.mkdir()
     for page in pages:
         executed = nbformat.read(folder / "pages" / f"{page}.ipynb", as_version=4)
-        shutil.copy(folder / "pages" / f"{page}.clean.ipynb", downloads / f"{page}.ipynb")
+        clean = nbformat.read(folder / "pages" / f"{page}.clean.ipynb", as_version=4)
+        clean = launch.with_install(clean, repository) if repository else clean
+        nbformat.write(clean, downloads / f"{page}.ipynb")
         nbformat.write(for_jupyter(executed), downloads / f"{page}-executed.ipynb")
         nbformat.write(with_provenance(executed, page, title), source / f"{page}.ipynb")
+    if repository:
+        notebooks = [downloads / f"{page}.ipynb" for page in pages]
+        branch = build_folder() / launch.BRANCH
+        launch.write_branch(notebooks, repository, project / "constraints.txt", branch)
     return source
 
 

@@ -33,6 +33,9 @@ def repair_page(app: Sphinx, pagename: str, templatename: str, context: dict, do
     """Faults of the theme's HTML: an unescaped title, and what axe-core reports."""
     # The theme prints the title's text as it is, and a case study's title holds a class name.
     context["pagetitle"] = html.escape(context.get("pagetitle", ""))
+    # The launch buttons' icon is named as Font Awesome 5 did; icons.py draws the names of today.
+    for button in context.get("header_buttons", []):
+        button["icon"] = button["icon"].replace("fas ", "fa-solid ")
     body = context.get("body")
     if not body:
         return

@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from fgsm_lib.demo.workers import available_cores
 from fgsm_lib.errors import InputError
 from fgsm_lib.profiles import Profile, build_folder, data_folder, variant_name
-from fgsm_lib.site import MARKER, PARENT, browser, runtime
+from fgsm_lib.site import MARKER, PARENT, browser, launch, runtime
 from fgsm_lib.site.forks import execute_page, page_processes, warm_up
 
 LIBRARY = Path(__file__).parents[1]
@@ -337,7 +337,10 @@ class Tasks:
         return {
             "actions": [CmdAction(command, shell=False, env=_environment())],
             "file_dep": inputs,
-            "uptodate": [config_changed(json.dumps(names)), lambda: self._shown() == names],
+            "uptodate": [
+                config_changed(json.dumps([names, os.environ.get(launch.VARIABLE)])),
+                lambda: self._shown() == names,
+            ],
             "targets": [build_folder() / "html" / "index.html"],
             "title": lambda task: "pages",
         }
