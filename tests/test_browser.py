@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 from PIL import Image
@@ -53,6 +54,26 @@ def test_names_in_the_page_are_text(study):
     assert facts["classes"][0] == hostile
     assert facts["files"] == WHOLE["files"]
     assert [link["href"] for link in soup.find_all("a")] == ["case-3.html", "case-5.html"]
+
+
+def test_a_classifier_that_no_browser_can_run_is_said_in_the_page(
+    study, tiny, tmp_path, monkeypatch
+):
+    network = torch.nn.Sequential(
+        torch.nn.ConvTranspose2d(3, 10, 2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    study.classifier, study.folder = tiny(network=network, name="upsampler"), tmp_path
+    monkeypatch.setattr("fgsm_lib.study.open_study", lambda profile: study)
+    browser.write_classifier("mine")
+    write(tmp_path / "live", runtime.MANIFEST, WHOLE)
+    found = browser.manifest(tmp_path / "live")
+    sentence = (
+        "The classifier of this build, upsampler, cannot be written for a browser "
+        "(NotImplementedError: the gradient of a transposed convolution)."
+    )
+    assert found["missing"] == sentence
+    page = live_html.markup(live.packed(study)[0], found, "_images/", "")
+    assert BeautifulSoup(page, "html.parser").select_one(".missing").get_text() == sentence
 
 
 def test_only_the_live_page_shows_pictures_of_its_reader():

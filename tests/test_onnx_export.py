@@ -100,6 +100,42 @@ def test_a_max_pool_s_gradient_goes_to_the_pixels_it_came_from(
     torch.testing.assert_close(found, expected)
 
 
+@given(
+    size=st.integers(5, 12),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 4), st.integers(1, 4)) | st.just(()),
+    padded=st.booleans(),
+    ceil_mode=st.booleans(),
+    count_include_pad=st.booleans(),
+)
+def test_an_average_pool_s_gradient_is_its_matrices_transposed(
+    size, kernel, stride, padded, ceil_mode, count_include_pad
+):
+    padding = tuple(side // 2 * padded for side in kernel)  # torch allows half a window
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 2, size, size + 1, generator=generator, requires_grad=True)
+    options = [kernel, stride, padding, ceil_mode, count_include_pad, None]
+    output = torch.ops.aten.avg_pool2d(image, *options)
+    upstream = torch.randn(output.shape, generator=generator)
+    (expected,) = torch.autograd.grad(output, image, upstream)
+    found = onnx_export.average_pool_backward(upstream, image.detach(), *options)
+    torch.testing.assert_close(found, expected)
+
+
+@given(size=st.integers(1, 12), rows=st.integers(1, 9), columns=st.integers(1, 9))
+def test_an_adaptive_pool_is_two_matrices(size, rows, columns):
+    """Also where windows overlap, and where the output is larger than the image."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 2, size, size + 1, generator=generator, requires_grad=True)
+    output = torch.nn.functional.adaptive_avg_pool2d(image, (rows, columns))
+    upstream = torch.randn(output.shape, generator=generator)
+    (expected,) = torch.autograd.grad(output, image, upstream)
+    found = onnx_export.adaptive_pool(image.detach(), (rows, columns))
+    torch.testing.assert_close(found, output.detach())
+    found = onnx_export.adaptive_pool_backward(upstream, image.detach())
+    torch.testing.assert_close(found, expected)
+
+
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([0.1, 1.0, 30.0]))
 def test_one_formula_is_both_objectives(seed, scale):
     logits = scale * torch.randn(1, 7, generator=torch.Generator().manual_seed(seed))
@@ -112,7 +148,7 @@ def test_one_formula_is_both_objectives(seed, scale):
 
 
 class SqueezeAndExcite(torch.nn.Module):
-    """What the demo's network and SqueezeNet have and a plain network has not, in small."""
+    """What the demo's network, SqueezeNet and DenseNet have and a plain network has not."""
 
     def __init__(self):
         super().__init__()
@@ -120,6 +156,7 @@ class SqueezeAndExcite(torch.nn.Module):
         self.norm = torch.nn.BatchNorm2d(8)
         self.pool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)
         self.depthwise = torch.nn.Conv2d(8, 8, 5, stride=2, padding=2, groups=8)
+        self.average = torch.nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)
         self.squeeze = torch.nn.AdaptiveAvgPool2d(1)
         self.excite = torch.nn.Sequential(torch.nn.Conv2d(8, 8, 1), torch.nn.Hardsigmoid())
         self.act = torch.nn.Hardswish(inplace=True)
@@ -128,7 +165,7 @@ class SqueezeAndExcite(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pool(self.act(self.norm(self.stem(x))))
         x = self.act(self.depthwise(x))
-        x = x * self.excite(self.squeeze(x))
+        x = self.average(x * self.excite(self.squeeze(x)))
         return self.head(torch.flatten(self.squeeze(x), 1))
 
 
@@ -177,21 +214,55 @@ def test_the_files_say_nothing_of_the_machine_that_made_them(small):
         assert b".py" not in content and b"site-packages" not in content, path.name
 
 
-def test_a_network_whose_gradient_onnx_lacks_is_named(tiny, tmp_path):
-    network = torch.nn.Sequential(
-        torch.nn.ConvTranspose2d(3, 4, 2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
-    )
-    with pytest.raises(onnx_export.NotExportable, match="transposed convolution"):
+class Median(torch.nn.Module):
+    """Of every row: an operation that ONNX lacks."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.median(3)[0]
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([torch.nn.ConvTranspose2d(3, 4, 2)], "transposed convolution"),
+        ([torch.nn.Conv2d(3, 4, 2), torch.nn.AvgPool2d(2, divisor_override=3)], "divisor"),
+        ([torch.nn.Conv2d(3, 4, 2), Median(), torch.nn.Unflatten(2, (3, 5))], "aten.median"),
+    ],
+)
+def test_what_cannot_be_exported_is_named_in_one_line(tiny, tmp_path, layers, said):
+    network = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    with pytest.raises(onnx_export.NotExportable, match=said) as caught:
         onnx_export.export(tiny(network=network, classes=4), tmp_path)
+    assert str(caught.value).isprintable()  # no line breaks, no colors of a terminal
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_reason_is_one_line_without_colors():
+    error = RuntimeError("\x1b[96mstep 3/3\x1b[0m failed\nNext steps: …")
+    assert onnx_export.reason(error) == "RuntimeError: step 3/3 failed"
+    error.__cause__ = KeyError()
+    assert onnx_export.reason(error) == "KeyError: "
+
+
+OPTIONS = {
+    "squeezenet1_0": {},
+    "googlenet": {"init_weights": False, "transform_input": True},
+    "resnet18": {},
+    "vgg11": {},  # its pool widens 3 x 3 pixels to 7 x 7
+    "vit_b_16": {"image_size": 96},  # attention
+    "convnext_tiny": {},  # a pool to one pixel of a permuted tensor
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ["squeezenet1_0", "googlenet", "resnet18"])
+@pytest.mark.parametrize("arch", OPTIONS)
 def test_whole_architectures_agree(arch, pixels, tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        options = {"init_weights": False, "transform_input": True} if arch == "googlenet" else {}
-        network = models.get_model(arch, weights=None, num_classes=20, **options)
+        network = models.get_model(arch, weights=None, num_classes=20, **OPTIONS[arch])
+        for weight in network.parameters():
+            if weight.ndim == 2 and not weight.any():  # a head that starts at zero hides the rest
+                torch.nn.init.normal_(weight, std=0.05)
     names = [f"class {i}" for i in range(20)]
     classifier = Classifier(fold_batch_norm(network), names, crop=96, resize=96)
     onnx_export.export(classifier, tmp_path)
