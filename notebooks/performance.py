@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Performance
 #
-# What a sweep costs, beside three other libraries, the original's loop and the bare passes through
-# the network that it cannot do without.
+# What a sweep costs, compared with three other libraries, with the original's loop, and with the
+# bare passes through the network that no sweep can do without.
 #
 # The attacked image is $\tilde{x}(\epsilon) = \mathrm{clip}(x + \epsilon\,\mathrm{sign}\,g)$, and
 # the gradient $g$ does not depend on ε. So a sweep over $E$ values of ε needs one backward pass

@@ -84,8 +84,8 @@ def circumstances(entry: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in entry["versions"].items())
     return (
         f"**{entry['classifier']}, {entry['title']}.** The first {entry['images']} images of the "
-        f"set, {entry['crop']}² pixels, at {len(entry['epsilon_255'])} ε; medians of rounds "
-        f"({entry['rounds']}), all sides in turns, warmed up. Measured on "
+        f"set, {entry['crop']}² pixels, at {len(entry['epsilon_255'])} ε; each time is the "
+        f"median of {entry['rounds']}, all sides in turns, warmed up. Measured on "
         f"{entry['date']}: {entry['hardware']}, cores: {entry['cores']}; {versions}.{_busy(entry)}"
     )
 
