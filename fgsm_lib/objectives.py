@@ -216,8 +216,8 @@ def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
     if rows.empty:
         return "No image of this run is classified correctly, so there is no true logit to lower."
     said = [
-        f"a step up the {NAMES[name]} moves $z_y$ by {rows.loc[name, 'true_change']:+.2f} and its "
-        f"largest rival by {rows.loc[name, 'rival_change']:+.2f}"
+        f"a step up the {NAMES[name]} moves $z_y$ by {rows.loc[name, 'true_change']:+z.2f} and its "
+        f"largest rival by {rows.loc[name, 'rival_change']:+z.2f}"
         for name in ("cross_entropy", "true_logit")
     ]
     control = rows.loc["random"]
@@ -233,7 +233,7 @@ def change_sentence(changes: pd.DataFrame, epsilon_255: float) -> str:
     over = "Over this one image" if n == 1 else f"On average over these {n} images"
     return (
         f"{over}, at ε = {epsilon_255:g}/255, {said[0]}; {said[1]}. Random signs move them by "
-        f"{control['true_change']:+.2f} and {control['rival_change']:+.2f}. {verdict}"
+        f"{control['true_change']:+z.2f} and {control['rival_change']:+z.2f}. {verdict}"
     )
 
 
