@@ -6,11 +6,11 @@ import os
 import platform
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 
 from fgsm_lib.shards import read_provenance
+from fgsm_lib.site import LOCK, PACKAGE
 from fgsm_lib.study import Study
 
 PACKAGES = (
@@ -28,9 +28,6 @@ PACKAGES = (
     "onnx",
     "onnxscript",
 )
-# What the live page runs comes from npm, in the version that this file pins.
-BROWSER_LOCK = Path(__file__).parent / "site" / "package-lock.json"
-BROWSER_PACKAGE = "onnxruntime-web"
 
 
 def settings_table(study: Study) -> pd.DataFrame:
@@ -76,8 +73,8 @@ def versions_table() -> pd.DataFrame:
         with suppress(importlib.metadata.PackageNotFoundError):
             facts[name] = importlib.metadata.version(name)
     if "onnx" in facts:  # then the live page is built, too
-        packages = json.loads(BROWSER_LOCK.read_text(encoding="utf-8"))["packages"]
-        facts[BROWSER_PACKAGE] = packages[f"node_modules/{BROWSER_PACKAGE}"]["version"]
+        packages = json.loads(LOCK.read_text(encoding="utf-8"))["packages"]
+        facts[PACKAGE] = packages[f"node_modules/{PACKAGE}"]["version"]
     return pd.DataFrame(facts.items(), columns=["package", "version"])
 
 

@@ -8,12 +8,17 @@ notebook, ``render`` turns the executed notebooks and the prose into HTML, and `
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 # An environment variable: the process whose end is also that of the processes it started.
 PARENT = "FGSM_PARENT"
 
 # A file in the rendered site that says which profile and pages it shows.
 MARKER = "profile.json"
+
+# What the live page runs comes from npm, in the version that this file pins.
+LOCK = Path(__file__).with_name("package-lock.json")
+PACKAGE = "onnxruntime-web"
 
 
 def end_with_the_build() -> None:

@@ -61,6 +61,10 @@ def render(project: Path, profile_name: str, pages: list[str], title: str) -> Pa
     csp.protect(fresh)
     marker = {"profile": profile_name, "pages": pages, "launch": repository is not None}
     (fresh / MARKER).write_text(json.dumps(marker) + "\n")
+    if repository:
+        notebooks = [source / "downloads" / f"{page}.ipynb" for page in pages]
+        branch = build_folder() / launch.BRANCH
+        launch.write_branch(notebooks, repository, project / "constraints.txt", branch)
     html = build_folder() / "html"
     old = build_folder() / ".html.old"
     shutil.rmtree(old, ignore_errors=True)
@@ -114,10 +118,6 @@ def _stage(
         nbformat.write(clean, downloads / f"{page}.ipynb")
         nbformat.write(for_jupyter(executed), downloads / f"{page}-executed.ipynb")
         nbformat.write(with_provenance(executed, page, title), source / f"{page}.ipynb")
-    if repository:
-        notebooks = [downloads / f"{page}.ipynb" for page in pages]
-        branch = build_folder() / launch.BRANCH
-        launch.write_branch(notebooks, repository, project / "constraints.txt", branch)
     return source
 
 

