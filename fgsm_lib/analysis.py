@@ -1,31 +1,47 @@
 """What is computed from a sweep table. Pure functions: data frames in, data frames out.
 
-"Initially correct" always means: correct at epsilon = 0. Every mean and rate comes with the
-number of images it was taken over and a 95% interval.
+A sweep table has a row per sample and ε; ``sweep`` lists its columns. "Initially correct" always
+means correct at ε = 0, and attacked: a picture without a gradient resisted nothing. Every rate and
+mean comes with the number of pictures it was taken over and a 95% interval, and what depends on
+where the grid ends takes the end of its range, ``upto_255``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import SeriesGroupBy
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
-# (low, high] of the clean confidence: the bins of the original page, and all 5-point bins.
+from fgsm_lib import InputError
+
+# (low, high] of the clean confidence: the bins of the original page, and all of ten points.
 ORIGINAL_BINS = ((0.99, 1.0), (0.95, 0.99), (0.90, 0.95), (0.85, 0.90), (0.40, 0.60))
-FIVE_POINT_BINS = tuple((low / 100, (low + 5) / 100) for low in range(0, 100, 5))
+TEN_POINT_BINS = tuple((low / 100, (low + 10) / 100) for low in range(0, 100, 10))
 
 FATES = NEVER, AGAIN, FOR_GOOD = "never fooled", "bounce-back", "fooled for good"
+SHAPES = ("L", "L with a rise", "U", "falling", "rising", "flat", "none of these")
+
+
+class Estimate(NamedTuple):
+    """What ``n`` pictures say of a value, with its 95% interval; NaN where they say nothing."""
+
+    value: float
+    low: float
+    high: float
+    n: int
 
 
 def clean(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows at epsilon = 0, indexed by sample."""
+    """The rows at ε = 0, indexed by sample."""
     return table[table["epsilon_255"] == 0].set_index("sample")
 
 
-def at(table: pd.DataFrame, epsilon_255: Sequence[float]) -> pd.DataFrame:
-    """The rows at some epsilons only."""
-    return table[table["epsilon_255"].isin(epsilon_255)]
+def at(table: pd.DataFrame, epsilon_255: float | Sequence[float]) -> pd.DataFrame:
+    """The rows at one ε, or at some."""
+    return table[table["epsilon_255"].isin(np.atleast_1d(epsilon_255))]
 
 
 def shared(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
@@ -34,86 +50,86 @@ def shared(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def nearest(table: pd.DataFrame, epsilon_255: float) -> float:
-    """The epsilon above 0 of a table that lies nearest to one: a profile chooses its own grids."""
-    attacked = table.loc[table["epsilon_255"] > 0, "epsilon_255"].unique()
-    return float(min(attacked, key=lambda epsilon: (abs(epsilon - epsilon_255), epsilon)))
+    """The ε above 0 of a table that lies nearest to one, the smaller of two."""
+    grid = np.sort(table.loc[table["epsilon_255"] > 0, "epsilon_255"].unique())
+    return float(grid[np.abs(grid - epsilon_255).argmin()])
+
+
+def not_attacked(table: pd.DataFrame) -> pd.Index:
+    """The samples that have no gradient: no step was taken, so nothing was resisted."""
+    return pd.Index(table.loc[~table["attacked"], "sample"].unique(), name="sample")
 
 
 def initially_correct(table: pd.DataFrame, low: float = 0.0, high: float = 1.0) -> pd.Index:
-    """Samples that are correct on the clean image, with clean confidence in (low, high]."""
+    """Attacked samples that are correct on the clean picture, with confidence in (low, high]."""
     start = clean(table)
-    return start.index[start["correct"] & confidence_between(start["confidence"], low, high)]
-
-
-def confidence_between(confidence: pd.Series, low: float, high: float) -> pd.Series:
-    """True where a confidence lies in (low, high]."""
     # A float32 confidence of 0.99 is 0.9900000095: compare in float32, like with like.
-    confidence = confidence.astype(np.float32)
-    return (confidence > np.float32(low)) & (confidence <= np.float32(high))
+    confidence = start["confidence"].astype(np.float32)
+    inside = (confidence > np.float32(low)) & (confidence <= np.float32(high))
+    return start.index[start["correct"] & start["attacked"] & inside]
 
 
-def curve(table: pd.DataFrame, samples: pd.Index | None = None) -> pd.DataFrame:
-    """Top-1 and top-5 accuracy and mean confidence over epsilon, of some samples (default: all).
-
-    Columns: epsilon_255, n, and for each of top1, top5 and confidence its value, ``_low`` and
-    ``_high`` (95%: Wilson's interval for the rates, Student's t for the mean).
-    """
-    rows = table if samples is None else table[table["sample"].isin(samples)]
-    result = []
-    for epsilon_255, group in rows.groupby("epsilon_255", sort=True):
-        row = {"epsilon_255": epsilon_255, "n": len(group)}
-        row |= _named("top1", rate(int(group["correct"].sum()), len(group)))
-        row |= _named("top5", rate(int(group["correct_top5"].sum()), len(group)))
-        row |= _named("confidence", mean(group["confidence"]))
-        result.append(row)
-    columns = ["epsilon_255", "n", *_named("top1"), *_named("top5"), *_named("confidence")]
-    return pd.DataFrame(result, columns=columns)
-
-
-def clean_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy and confidence at epsilon = 0 with their 95% intervals, as a table for reading."""
-    row = curve(at(table, [0])).iloc[0]
-    names = {
-        "top1": "top-1 accuracy",
-        "top5": "top-5 accuracy",
-        "confidence": "mean confidence",
-    }
-    return pd.DataFrame(
-        {
-            "measure": names.values(),
-            "value": [f"{row[column]:.3f}" for column in names],
-            "95% interval": [_interval(row, column, " to ", 3) for column in names],
-        }
-    )
-
-
-def _interval(row: pd.Series, name: str, between: str, digits: int) -> str:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "one image" if np.isnan(low) else f"{low:.{digits}f}{between}{high:.{digits}f}"
-
-
-def _named(name: str, values: tuple[float, float, float] = (0, 0, 0)) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-
-
-def rate(successes: int, n: int) -> tuple[float, float, float]:
-    """A rate with its 95% Wilson interval; NaN where there is nothing to count."""
+def rate(count: int, n: int) -> Estimate:
+    """A rate with Wilson's interval."""
     if n == 0:
-        return (np.nan, np.nan, np.nan)
-    interval = stats.binomtest(successes, n).proportion_ci(method="wilson")
-    return successes / n, interval.low, interval.high
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    low, high = proportion_confint(count, n, method="wilson")
+    return Estimate(count / n, float(low), float(high), int(n))
 
 
-def mean(values: pd.Series) -> tuple[float, float, float]:
-    """A mean with its 95% interval from Student's t; NaN bounds for fewer than two values."""
-    values = np.asarray(values, dtype=float)
-    if len(values) == 0:
-        return (np.nan, np.nan, np.nan)
-    center = values.mean()
-    if len(values) == 1:
-        return center, np.nan, np.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return center, center - half, center + half
+def rates(flags: SeriesGroupBy) -> pd.DataFrame:
+    """Rates with Wilson's intervals of a grouped boolean column, in which NaN does not count.
+
+    For instance ``rates(table.groupby("epsilon_255")["correct"])``. Columns: n, value, low, high.
+    """
+    found = flags.agg(["sum", "count"]).astype(float)
+    count, n = found["sum"], found["count"].where(found["count"] > 0)
+    low, high = proportion_confint(count, n, method="wilson")
+    counted = found["count"].astype(int)
+    return pd.DataFrame({"n": counted, "value": count / n, "low": low, "high": high})
+
+
+def means(values: SeriesGroupBy) -> pd.DataFrame:
+    """Means with Student's intervals of a grouped column; columns as of ``rates``."""
+    found = values.agg(["count", "mean", "sem"])
+    n, center = found["count"], found["mean"]
+    half = stats.t.ppf(0.975, n - 1) * found["sem"]
+    return pd.DataFrame({"n": n, "value": center, "low": center - half, "high": center + half})
+
+
+def difference(first: Sequence, second: Sequence) -> Estimate:
+    """The mean of ``first - second``, measured on the same pictures in the same order.
+
+    Its interval is Student's for numbers, and Bonett and Price's (2012) for booleans: that has a
+    width even where no picture tells the two apart. (Two intervals that overlap are no test.)
+    """
+    first, second = pd.Series(first), pd.Series(second)
+    if not first.index.equals(second.index):
+        raise InputError("first and second are of different pictures; expected the same, in order.")
+    gaps, n = first.astype(float) - second.astype(float), len(first)
+    if n == 0 or first.dtype != bool or second.dtype != bool:
+        half = stats.t.ppf(0.975, n - 1) * gaps.sem()
+        return Estimate(gaps.mean(), gaps.mean() - half, gaps.mean() + half, n)
+    p, q = ((gaps > 0).sum() + 1) / (n + 2), ((gaps < 0).sum() + 1) / (n + 2)
+    half = stats.norm.ppf(0.975) * np.sqrt((p + q - (p - q) ** 2) / (n + 2))
+    return Estimate(gaps.mean(), max(p - q - half, -1.0), min(p - q + half, 1.0), n)
+
+
+def curve(table: pd.DataFrame, samples: Sequence[int] | None = None) -> pd.DataFrame:
+    """Accuracy and mean confidence over ε, of some samples (default: all that were attacked).
+
+    Columns: epsilon_255, n, and top1, top5 and confidence, each with its ``_low`` and ``_high``.
+    top5 is NaN for a classifier of fewer than five classes.
+    """
+    rows = table[table["attacked"] if samples is None else table["sample"].isin(samples)]
+    groups = rows.astype({"confidence": float}).groupby("epsilon_255")  # means are not in float32
+    found = {"top1": rates(groups["correct"]), "top5": rates(groups["correct_top5"])}
+    found["confidence"] = means(groups["confidence"])
+    columns = {"n": found["top1"]["n"]}
+    for name, frame in found.items():
+        columns[name] = frame["value"]
+        columns[f"{name}_low"], columns[f"{name}_high"] = frame["low"], frame["high"]
+    return pd.DataFrame(columns).reset_index()
 
 
 def bin_name(low: float, high: float) -> str:
@@ -121,186 +137,207 @@ def bin_name(low: float, high: float) -> str:
     return f"{low * 100:.0f}–{high * 100:.0f}%"
 
 
-def bin_curves(
-    table: pd.DataFrame, bins: Sequence[tuple[float, float]], epsilon_255: Sequence[float]
-) -> dict[str, pd.DataFrame]:
-    """``curve`` of the initially correct images of each confidence bin, by the bin's name."""
-    rows = at(table, epsilon_255)
-    return {
-        bin_name(low, high): curve(rows, initially_correct(table, low, high)) for low, high in bins
-    }
+def bin_curves(table: pd.DataFrame, bins: Sequence = ORIGINAL_BINS) -> dict[str, pd.DataFrame]:
+    """``curve`` of the initially correct pictures of each confidence bin, by the bin's name."""
+    return {bin_name(*edges): curve(table, initially_correct(table, *edges)) for edges in bins}
 
 
-def bin_table(
-    table: pd.DataFrame, bins: Sequence[tuple[float, float]], epsilon_255: Sequence[float]
-) -> pd.DataFrame:
-    """One row per bin: how many images, and the top-1 accuracy (with interval) at each epsilon."""
-    curves = bin_curves(table, bins, epsilon_255)
-    rows = []
-    for name, values in curves.items():
-        row = {"clean confidence": name, "images": int(values["n"].iloc[0]) if len(values) else 0}
-        for epsilon in epsilon_255:
-            here = values[values["epsilon_255"] == epsilon]
-            row[f"{epsilon:g}/255"] = "no image" if here.empty else rate_text(here.iloc[0])
-        rows.append(row)
-    return pd.DataFrame(rows)
+def smallest_epsilon(table: pd.DataFrame, samples: Sequence[int] | None = None) -> pd.Series:
+    """The first ε of the grid, in 1/255, at which each sample is wrong, by sample.
+
+    Infinite where none is, to the end of this grid; a larger ε may well be right again. By default
+    ``samples`` are the initially correct.
+    """
+    samples = pd.Index(initially_correct(table) if samples is None else samples, name="sample")
+    first = table[~table["correct"]].groupby("sample")["epsilon_255"].min()
+    return first.reindex(samples, fill_value=np.inf).rename("smallest_epsilon_255")
 
 
-def rate_text(row: pd.Series, name: str = "top1") -> str:
+def _followed(table: pd.DataFrame, upto_255: float) -> pd.DataFrame:
+    """Initially correct pictures along ε, with ``fooled``: True from the first wrong ε on."""
+    rows = table[table["epsilon_255"] <= upto_255].sort_values(["sample", "epsilon_255"])
+    rows = rows[rows["sample"].isin(initially_correct(table))]
+    return rows.assign(fooled=(~rows["correct"]).groupby(rows["sample"]).cummax())
+
+
+def fates(table: pd.DataFrame, upto_255: float) -> pd.Series:
+    """What becomes of the class of each initially correct picture, by sample, to ``upto_255``.
+
+    never fooled: correct at every ε of the range; bounce-back: wrong somewhere and correct again
+    at a larger ε; fooled for good: wrong from some ε on, to the end of the range.
+    """
+    rows = _followed(table, upto_255)
+    rows["again"] = rows["fooled"] & rows["correct"]
+    found = rows.groupby("sample")[["fooled", "again"]].any()
+    fate = np.select([~found["fooled"], found["again"]], [NEVER, AGAIN], FOR_GOOD)
+    return pd.Series(fate, index=found.index, name="fate", dtype=object)
+
+
+def first_fooled(table: pd.DataFrame) -> pd.DataFrame:
+    """The initially correct pictures that some ε of the grid fools, at the first that does.
+
+    Columns: sample; from, the true class; to, the adversarial class; epsilon_255; rank, the place
+    of the adversarial class on the clean picture, from 2, and <NA> outside the top five.
+    """
+    rows = _followed(table, np.inf)
+    first = rows[rows["fooled"]].drop_duplicates("sample").reset_index(drop=True)
+    before = clean(table).loc[first["sample"], "top_classes"].map(list)
+    pairs = zip(before, first["predicted_class"], strict=True)
+    ranks = pd.array([top.index(to) + 1 if to in top else pd.NA for top, to in pairs], "Int64")
+    first = first.rename(columns={"label": "from", "predicted_class": "to"})
+    return first[["sample", "from", "to", "epsilon_255"]].assign(rank=ranks)
+
+
+def bounce_backs(table: pd.DataFrame, classes: int, upto_255: float) -> tuple[int, int, float]:
+    """How often a larger step undoes what a smaller one did: (count, fooled, chance level).
+
+    A fooled picture wanders from class to class, and comes upon the true one by chance, too: the
+    chance level is the share of the fooled that come upon any given class which is neither the
+    true nor their first adversarial one; NaN where nothing is fooled or there is no such class.
+    """
+    rows = _followed(table, upto_255)
+    after = rows[rows["fooled"]].drop_duplicates(["sample", "predicted_class"])
+    fooled, count = after["sample"].nunique(), int(after["correct"].sum())
+    others = fooled * (classes - 2)
+    return count, fooled, (len(after) - count - fooled) / others if others else np.nan
+
+
+def segments(rows: pd.DataFrame) -> pd.DataFrame:
+    """How the predicted class of one sample changes along ε: a row per run of the same class.
+
+    Columns: predicted_class, correct, first_255 and last_255, the ends of the run on the grid.
+    """
+    rows = rows.sort_values("epsilon_255")
+    run = rows["predicted_class"].diff().ne(0).cumsum().rename(None)
+    first = rows.groupby(run)[["predicted_class", "correct", "epsilon_255"]].first()
+    first = first.rename(columns={"epsilon_255": "first_255"})
+    return first.assign(last_255=rows.groupby(run)["epsilon_255"].last()).reset_index(drop=True)
+
+
+def shape(epsilon_255: Sequence[float], confidence: Sequence[float], upto_255: float = 20) -> str:
+    """The shape of a confidence curve over one range of ε, by a rule that reads all of it.
+
+    The range is from ε = 0 to ``upto_255`` or the end of the grid. The *height* of a curve is its
+    largest minus its smallest value. A change of at most 0.05, or of at most 15% of the height,
+    is a *wobble*: it does not count. To *fall early* is to have done half of the fall by a quarter
+    of the range and nine tenths by half of it, without rising on the way, but for wobbles.
+
+    - flat: the height is at most 0.1.
+    - rising: it never falls, but for wobbles.
+    - L: it falls early, stays low (within a quarter of the fall) and ends within a tenth of it.
+    - L with a rise: it falls early, never falls again, but for wobbles, and ends having regained
+      between a tenth and half of the fall.
+    - U: it falls to its lowest value, then rises to the end, but for wobbles, and the shorter of
+      the two arms is at least half as long as the longer.
+    - falling: it never rises, but for wobbles, and is none of the above.
+    - none of these: every other curve, and one of fewer than three values.
+    """
+    order = np.argsort(epsilon_255)
+    epsilon, values = (np.asarray(each, dtype=float)[order] for each in (epsilon_255, confidence))
+    epsilon, values = epsilon[epsilon <= upto_255], values[epsilon <= upto_255]
+    if len(values) < 3:
+        return "none of these"
+    if np.ptp(values) <= 0.1:
+        return "flat"
+    wobble, fall = max(0.05, 0.15 * np.ptp(values)), values[0] - values.min()
+    if _rise(-values) <= wobble:
+        return "rising"
+    if fall <= wobble:
+        return "none of these"
+    regained = (values - values.min()) / fall
+    half, foot, lowest = (int(np.argmax(regained <= part)) for part in (0.5, 0.1, 0.0))
+    soon = epsilon[half] <= epsilon[-1] / 4 and epsilon[foot] <= epsilon[-1] / 2
+    early = soon and _rise(values[: foot + 1]) <= wobble
+    if early and regained[foot:].max() <= 0.25 and regained[-1] < 0.1:
+        return "L"
+    if early and 0.1 <= regained[-1] < 0.5 and _rise(-values[foot:]) <= wobble:
+        return "L with a rise"
+    down_and_up = max(_rise(values[: lowest + 1]), _rise(-values[lowest:])) <= wobble
+    if down_and_up and 0.5 <= regained[-1] <= 2:
+        return "U"
+    return "falling" if _rise(values) <= wobble else "none of these"
+
+
+def _rise(values: np.ndarray) -> float:
+    """The most that a later value lies above an earlier one."""
+    return (values - np.minimum.accumulate(values)).max()
+
+
+def spearman(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Estimate:
+    """Spearman's rank correlation, with a percentile bootstrap over pictures (2000 resamples).
+
+    Infinity ranks above all, as a picture does that no ε of the grid fools.
+    """
+    x, y, n = np.asarray(x, dtype=float), np.asarray(y, dtype=float), len(x)
+    if min(len(np.unique(x)), len(np.unique(y))) < 2:
+        return Estimate(np.nan, np.nan, np.nan, n)
+    drawn = np.random.default_rng(seed).integers(0, n, (2000, n))
+    low, high = np.quantile(_rank_correlation(x[drawn], y[drawn]), [0.025, 0.975])
+    return Estimate(float(_rank_correlation(x, y)), float(low), float(high), n)
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's ρ along the last axis; 0 where nothing varies, as in an unlucky resample."""
+    x, y = (stats.rankdata(values, axis=-1) for values in (x, y))
+    x, y = (values - values.mean(axis=-1, keepdims=True) for values in (x, y))
+    scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    return np.divide((x * y).sum(-1), scale, out=np.zeros_like(scale), where=scale > 0)
+
+
+def verdict(low: float, high: float, n: int) -> str:
+    """What an interval of ρ says of a hypothesis that wants it above 0; ten pictures are needed."""
+    if n < 10 or not np.isfinite([low, high]).all():
+        return "cannot be judged"
+    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+
+
+def judged(low: float, high: float, than: float = 0.0, below: bool = False) -> str:
+    """What a value's interval says of a claim that it is larger (or ``below``) ``than`` another."""
+    if not np.isfinite([low, high]).all():
+        return "cannot be judged"
+    if low <= than <= high:
+        return "too close to tell"
+    return "does not hold" if (low > than) == below else "holds"
+
+
+def number(value: float, digits: int = 2, sign: str = "-") -> str:
+    """``"−0.25"`` with a real minus sign, never ``"−0.00"``; ``sign="+"`` for ``"+0.25"``, too."""
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else "∞" if value > 0 else "−∞"
+    return f"{value:{sign}z.{digits}f}".replace("-", "−")
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """``"24%"`` for 0.24."""
+    return f"{number(value * 100, digits)}%"
+
+
+def eps(epsilon_255: float) -> str:
+    """``"4/255"``, ``"0.5/255"``."""
+    return f"{epsilon_255:g}/255"
+
+
+def upto(table: pd.DataFrame) -> str:
+    """The range of a table, to be said with "fooled" and "never": ``"to 20/255"``."""
+    return f"to {eps(table['epsilon_255'].max())}"
+
+
+def interval_text(low: float, high: float, digits: int = 2) -> str:
+    """``"0.14–0.37"``; ``"−0.10 to 0.37"`` where a dash would read as a minus sign."""
+    return f"{number(low, digits)}{' to ' if low < 0 else '–'}{number(high, digits)}"
+
+
+def rate_text(row: pd.Series, name: str = "top1", digits: int = 2) -> str:
     """``"0.40 (0.29–0.52)"`` from a row of ``curve``."""
-    return f"{row[name]:.2f} ({_interval(row, name, '–', 2)})"
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if np.isnan(value):
+        return "no picture"
+    around = "one picture" if np.isnan(low) else interval_text(low, high, digits)
+    return f"{number(value, digits)} ({around})"
 
 
 def count_text(count: int, n: int) -> str:
-    """``"12: 0.40 (0.26–0.55)"`` for 12 of 30, with the 95% Wilson interval."""
-    if n == 0:
-        return "no image"
-    share, low, high = rate(count, n)
-    return f"{count}: {share:.2f} ({low:.2f}–{high:.2f})"
-
-
-def side_by_side(curve: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
-    """A curve as a table for reading, with the published values beside it where there are any."""
-    names = {"top1": "top-1", "top5": "top-5", "confidence": "mean confidence"}
-    table = pd.DataFrame({"ε": [f"{value:g}/255" for value in curve["epsilon_255"]]})
-    for column, name in names.items():
-        table[name] = [rate_text(row, column) for _, row in curve.iterrows()]
-    if published is not None:
-        theirs = published.set_index("epsilon_255").reindex(curve["epsilon_255"])
-        for column, name in names.items():
-            table[f"published {name}"] = [
-                "–" if np.isnan(value) else f"{value:.2f}" for value in theirs[column]
-            ]
-    return table
-
-
-def fates(table: pd.DataFrame) -> pd.Series:
-    """What becomes of the class of each initially correct image along epsilon, by sample.
-
-    never fooled: correct at every epsilon; bounce-back: wrong somewhere and correct again at a
-    larger epsilon; fooled for good: wrong from some epsilon on, up to the end of the grid.
-    """
-    grid = table.pivot(index="sample", columns="epsilon_255", values="correct").sort_index(axis=1)
-    grid = grid.loc[initially_correct(table)]
-    right = grid.to_numpy(dtype=bool)
-    was_wrong = np.logical_or.accumulate(~right, axis=1)
-    again = (was_wrong & right).any(axis=1)
-    fate = np.select([~was_wrong.any(axis=1), again], [NEVER, AGAIN], FOR_GOOD)
-    return pd.Series(fate, index=grid.index, name="fate", dtype=object)
-
-
-def bounce_backs(table: pd.DataFrame) -> tuple[int, int, int]:
-    """Counts of the initially correct images: all, fooled at some epsilon, then right again."""
-    fate = fates(table)
-    return len(fate), int((fate != NEVER).sum()), int((fate == AGAIN).sum())
-
-
-def smallest_fooling_epsilon(table: pd.DataFrame, samples: pd.Index) -> pd.Series:
-    """First epsilon of the grid (in 1/255) at which each sample is wrong; infinity where none is.
-
-    FGSM is one step, so a larger epsilon may well be right again: this is the first one.
-    """
-    rows = table[table["sample"].isin(samples)]
-    wrong = rows[~rows["correct"]].groupby("sample")["epsilon_255"].min()
-    return wrong.reindex(samples, fill_value=np.inf).rename("smallest_fooling_epsilon_255")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Is a higher clean confidence harder to fool? Spearman's ρ of the two, over ``n`` images."""
-
-    n: int
-    never_fooled: int
-    rho: float
-    rho_low: float
-    rho_high: float
-
-    @property
-    def word(self) -> str:
-        """supported / contradicted / undecided, by whether the 95% interval excludes zero."""
-        if self.n < 10 or not np.isfinite([self.rho_low, self.rho_high]).all():
-            return "cannot be judged"
-        if self.rho_low > 0:
-            return "supported"
-        return "contradicted" if self.rho_high < 0 else "undecided"
-
-
-def test_hypothesis(table: pd.DataFrame) -> Verdict:
-    """Hypothesis 1 on the initially correct images of a sweep, to the precision of its grid."""
-    samples = initially_correct(table)
-    epsilon = smallest_fooling_epsilon(table, samples).to_numpy(dtype=float)
-    confidence = clean(table).loc[samples, "confidence"].to_numpy(dtype=float)
-    return rank_verdict(confidence, epsilon)
-
-
-def rank_verdict(confidence: np.ndarray, epsilon: np.ndarray, seed: int = 0) -> Verdict:
-    """Hypothesis 1 from the clean confidence and the fooling epsilon of each image, both (n,).
-
-    Spearman's rank correlation of the two, with a percentile bootstrap over images (2000
-    resamples). An image that is never fooled has an infinite epsilon: it ranks above every one
-    that is, which is all that is known about it.
-    """
-    n, never = len(epsilon), int(np.isinf(epsilon).sum())
-    if n < 10 or np.ptp(stats.rankdata(epsilon)) == 0 or np.ptp(confidence) == 0:
-        return Verdict(n, never, np.nan, np.nan, np.nan)
-
-    def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        x, y = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
-        x, y = x - x.mean(axis=axis, keepdims=True), y - y.mean(axis=axis, keepdims=True)
-        scale = np.sqrt((x**2).sum(axis) * (y**2).sum(axis))
-        # A resample in which nothing varies shows no correlation.
-        return np.divide((x * y).sum(axis), scale, out=np.zeros_like(scale), where=scale > 0)
-
-    interval = stats.bootstrap(
-        (confidence, epsilon),
-        spearman,
-        paired=True,
-        n_resamples=2000,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    rho = float(stats.spearmanr(confidence, epsilon).statistic)
-    return Verdict(n, never, rho, float(interval.low), float(interval.high))
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A run of neighboring epsilons over which the predicted class stays the same."""
-
-    predicted_class: int
-    first_epsilon_255: float
-    last_epsilon_255: float
-    correct: bool
-
-
-def segments(rows: pd.DataFrame) -> list[Segment]:
-    """How the predicted class of one sample changes along epsilon."""
-    rows = rows.sort_values("epsilon_255")
-    change = rows["predicted_class"].ne(rows["predicted_class"].shift()).cumsum()
-    return [
-        Segment(
-            int(run["predicted_class"].iloc[0]),
-            float(run["epsilon_255"].iloc[0]),
-            float(run["epsilon_255"].iloc[-1]),
-            bool(run["correct"].iloc[0]),
-        )
-        for _, run in rows.groupby(change)
-    ]
-
-
-def curve_shape(confidence: Sequence[float]) -> str:
-    """The shape of one image's confidence along epsilon, by a written rule.
-
-    With the fall = first value - minimum and the rebound = last value - minimum:
-    rising: last value more than 0.05 above the first, and a fall of less than 0.05;
-    flat: a fall of less than 0.05; U: a rebound of at least half the fall;
-    L with a rise: at least a tenth; L: less than that.
-    """
-    values = np.asarray(confidence, dtype=float)
-    fall, rebound = values[0] - values.min(), values[-1] - values.min()
-    if fall < 0.05:
-        return "rising" if values[-1] > values[0] + 0.05 else "flat"
-    if rebound >= 0.5 * fall:
-        return "U"
-    return "L with a rise" if rebound >= 0.1 * fall else "L"
+    """``"12 of 50 (0.24, 0.14–0.37)"``; ``"0 of 0"``."""
+    share = rate(count, n)
+    numbers = f"{number(share.value)}, {interval_text(share.low, share.high)}"
+    return f"{count} of {n} ({numbers})" if n else "0 of 0"

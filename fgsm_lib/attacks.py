@@ -1,19 +1,30 @@
 """The Fast Gradient Sign Method (Goodfellow et al. 2015) and its iterative relatives, in pixels.
 
-Images are float32 (N, 3, H, W) with values in [0, 1], and epsilon is a fraction of that range:
-6/255 lets each channel of each pixel change by up to six of its 255 steps. No function here
-changes its inputs, and none leaves a gradient behind, neither on the images nor on the weights.
+Images are a batch of floats (N, ...), usually (N, 3, H, W), with values in [0, 1]. Epsilon is a
+fraction of that range: 6/255 lets each channel of each pixel change by up to six of its 255 steps.
+No function here changes its inputs, and none leaves a gradient behind, neither on the images nor
+on the weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from fgsm_lib.classifiers import Classifier
+from fgsm_lib import InputError
+from fgsm_lib.checks import (
+    GradientError,
+    check_classifier,
+    check_images,
+    class_indices,
+    logits_of,
+    step_sizes,
+)
 
 Clip = Literal["valid", "image"]
+Bounds = tuple[torch.Tensor | float, torch.Tensor | float]
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -49,35 +60,51 @@ class InputGradient(NamedTuple):
 def input_gradient(
     classifier: torch.nn.Module,
     images: torch.Tensor,
-    labels: torch.Tensor,
+    labels: torch.Tensor | Sequence[int],
     objective: str = "cross_entropy",
 ) -> InputGradient:
     r"""$\nabla_x J(\theta, x, y)$ of equation (1.2), for every image of a batch at once.
 
     Args:
-        classifier: takes pixels, returns logits; must be in evaluation mode.
-        images: float32 (N, 3, H, W) in [0, 1].
-        labels: int64 (N,), 0-indexed classes.
+        classifier: takes pixels, returns logits (N, classes); must be in evaluation mode.
+        images: floats (N, ...) in [0, 1].
+        labels: N whole numbers, 0-indexed classes.
         objective: a key of ``OBJECTIVES``.
 
     Raises:
-        ValueError: the classifier is in training mode, where dropout and batch statistics would
-            make the gradient random and dependent on the other images of the batch.
+        InputError: an argument is not as above; the classifier is in training mode, where dropout
+            and batch statistics make the gradient random and dependent on the other images; its
+            answer does not depend on the pixels by a gradient; or the gradient is not a number,
+            whose sign would count as 0 and pass for an attack that was resisted.
     """
-    if any(module.training for module in classifier.modules()):
-        raise ValueError("the classifier is in training mode; call classifier.eval() first")
-    images = images.detach().requires_grad_(True)
-    with torch.enable_grad():
-        logits = classifier(images)
-        loss = OBJECTIVES[objective](logits, labels)
-        (gradient,) = torch.autograd.grad(loss, images)
+    check_images(images)
+    climbed = _objective(objective)
+    check_classifier(classifier)
+    with torch.inference_mode(False), torch.enable_grad():
+        pixels = images.detach().clone().requires_grad_(True)
+        logits = logits_of(classifier, pixels.clone())  # which it may overwrite
+        labels = class_indices(labels, logits)
+        loss = climbed(logits, labels)
+        if not loss.requires_grad:
+            raise InputError(_NO_GRADIENT)
+        (gradient,) = torch.autograd.grad(loss, pixels, allow_unused=True)
+    if gradient is None:
+        raise InputError(_NO_GRADIENT)
+    if not bool(gradient.isfinite().all()):
+        raise GradientError([i for i, one in enumerate(gradient) if not bool(one.isfinite().all())])
     return InputGradient(gradient.detach(), logits.detach())
+
+
+_NO_GRADIENT = (
+    "the classifier's answer does not depend on the pixels by a gradient (a detach(), a rounding "
+    "or NumPy on the way?); expected one that autograd can follow back to the image."
+)
 
 
 def fgsm(
     classifier: torch.nn.Module,
     images: torch.Tensor,
-    labels: torch.Tensor,
+    labels: torch.Tensor | Sequence[int],
     epsilon: float | torch.Tensor,
     *,
     targeted: bool = False,
@@ -86,7 +113,8 @@ def fgsm(
 ) -> torch.Tensor:
     r"""Adversarial images $\tilde{x} = x + \epsilon\,\mathrm{sign}(\nabla_x J(\theta, x, y))$.
 
-    Equations (1.1) and (1.2), clipped to [0, 1].
+    Equations (1.1) and (1.2), clipped to [0, 1]. An image whose gradient is exactly zero comes
+    back as it was: it was not attacked, and has not resisted.
 
     Args:
         classifier, images, labels, objective: as in ``input_gradient``.
@@ -96,78 +124,67 @@ def fgsm(
         clip: see ``clip_bounds``.
 
     Returns:
-        float32, shaped like ``images``, in [0, 1], nowhere further than epsilon from them.
+        Shaped like ``images``, of their dtype, in [0, 1], nowhere further than epsilon from them.
 
     Raises:
-        ValueError: epsilon is negative, infinite or not a number.
+        InputError: as ``input_gradient``, or epsilon is not a number (or N numbers) in [0, 1].
     """
+    check_images(images)
+    epsilon = step_sizes(epsilon, images)
+    bounds = clip_bounds(images, classifier, clip)
     gradient, _ = input_gradient(classifier, images, labels, objective)
     direction = -gradient.sign() if targeted else gradient.sign()
-    return perturb(images, direction, epsilon, clip_bounds(images, classifier, clip))
-
-
-def bim(
-    classifier: torch.nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    epsilon: float | torch.Tensor,
-    *,
-    steps: int,
-    step_size: float | torch.Tensor,
-    objective: str = "cross_entropy",
-) -> torch.Tensor:
-    r"""The Basic Iterative Method (Kurakin et al. 2017, section 2.2): FGSM in small steps.
-
-    With step size α, and the clip to [0, 1] and to the L∞ ball of radius ε around x:
-
-    $$\tilde{x}_0 = x, \qquad \tilde{x}_{n+1} = \mathrm{clip}_{x,\epsilon}\bigl(\tilde{x}_n
-    + \alpha\,\mathrm{sign}(\nabla_x J(\theta, \tilde{x}_n, y))\bigr)$$
-
-    Args:
-        classifier, images, labels, epsilon, objective: as in ``fgsm``.
-        steps: how many; each costs one gradient.
-        step_size: α as a fraction of [0, 1]; one number, or one per image.
-
-    Returns:
-        As ``fgsm``, which is what one step of size epsilon comes to.
-
-    Raises:
-        ValueError: epsilon or step_size is negative, infinite or not a number.
-    """
-    options = {"steps": steps, "step_size": step_size, "objective": objective}
-    return pgd(classifier, images, labels, epsilon, torch.zeros_like(images), **options)
+    return perturb(images, direction, epsilon, bounds)
 
 
 def pgd(
     classifier: torch.nn.Module,
     images: torch.Tensor,
-    labels: torch.Tensor,
+    labels: torch.Tensor | Sequence[int],
     epsilon: float | torch.Tensor,
-    start: torch.Tensor,
     *,
     steps: int,
     step_size: float | torch.Tensor,
+    start: torch.Tensor | None = None,
+    targeted: bool = False,
     objective: str = "cross_entropy",
 ) -> torch.Tensor:
-    r"""Projected gradient descent (Madry et al. 2018, section 2.1): BIM from another start.
+    r"""FGSM in small steps, a new gradient before each, within ε of the image.
 
-    Madry's start u is uniformly random (``random_start``); the projection Π onto the L∞ ball and
-    [0, 1] is a clip:
+    With step size α and the projection Π onto the L∞ ball and [0, 1], which is a clip:
 
     $$\tilde{x}_0 = \Pi(x + \epsilon u), \qquad \tilde{x}_{n+1} = \Pi\bigl(\tilde{x}_n
     + \alpha\,\mathrm{sign}(\nabla_x J(\theta, \tilde{x}_n, y))\bigr)$$
 
-    Args:
-        start: u in [-1, 1], shaped like ``images``.
-        classifier, images, labels, epsilon, steps, step_size, objective: as in ``bim``.
+    From the image itself (``start=None``, u = 0) this is the Basic Iterative Method, BIM, of
+    Kurakin et al. 2017, section 2.2; from a random start (``random_start``) it is projected
+    gradient descent, PGD, of Madry et al. 2018, section 2.1.
 
-    Returns and raises as ``bim``.
+    Args:
+        classifier, images, labels, epsilon, targeted, objective: as in ``fgsm``.
+        steps: how many; each costs one gradient.
+        step_size: α as a fraction of [0, 1]; one number, or one per image.
+        start: u in [-1, 1], shaped like ``images``.
+
+    Returns:
+        As ``fgsm``, which is what one step of size epsilon comes to.
+
+    Raises:
+        InputError: as ``fgsm``, or ``steps``, ``step_size`` or ``start`` is not as above.
     """
-    ball = perturb(images, -1, epsilon), perturb(images, 1, epsilon)
-    changed = perturb(images, start, epsilon, ball)
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
+        raise InputError(f"steps is {steps!r}; expected a whole number above 0.")
+    check_images(images)
+    step_size = step_sizes(step_size, images, "step_size")
+    if start is not None and getattr(start, "shape", None) != images.shape:
+        found = tuple(start.shape) if torch.is_tensor(start) else type(start).__name__
+        raise InputError(f"start is {found}; expected a tensor of shape {tuple(images.shape)}.")
+    ball = perturb(images, -1.0, epsilon), perturb(images, 1.0, epsilon)
+    changed = images if start is None else perturb(images, start, epsilon, ball)
     for _ in range(steps):
         gradient, _ = input_gradient(classifier, changed, labels, objective)
-        changed = perturb(changed, gradient.sign(), step_size, ball)
+        direction = -gradient.sign() if targeted else gradient.sign()
+        changed = perturb(changed, direction, step_size, ball)
     return changed
 
 
@@ -175,7 +192,7 @@ def perturb(
     images: torch.Tensor,
     direction: torch.Tensor | float,
     epsilon: float | torch.Tensor,
-    bounds: tuple[torch.Tensor | float, torch.Tensor | float] = (0.0, 1.0),
+    bounds: Bounds = (0.0, 1.0),
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """clip(images + epsilon · direction): equation (1.1) with any direction in [-1, 1].
@@ -183,38 +200,77 @@ def perturb(
     The direction does not depend on epsilon, so one gradient serves a whole sweep. The result is
     written into ``out`` where it is given: a sweep needs no new memory at each epsilon.
     """
-    epsilon = torch.as_tensor(epsilon, dtype=images.dtype)
-    if not bool(((epsilon >= 0) & epsilon.isfinite()).all()):
-        raise ValueError(f"epsilon is {epsilon.tolist()}; expected a finite number of at least 0")
-    if epsilon.ndim == 1:
-        epsilon = epsilon.view(-1, 1, 1, 1)
+    epsilon = step_sizes(epsilon, images)
     low, high = bounds
-    step = torch.mul(epsilon.to(images.device), direction, out=out)
-    return torch.add(images.detach(), step, out=out).clamp_(min=low, max=high)
+    if images.dtype in (torch.float16, torch.bfloat16):
+        moved = _perturb_coarse(images.detach(), direction, epsilon, low, high)
+        return moved if out is None else out.copy_(moved)
+    if epsilon.ndim == 0 and torch.is_tensor(direction):  # one pass over the memory, not two
+        moved = torch.add(images.detach(), direction, alpha=float(epsilon), out=out)
+    else:
+        moved = torch.add(images.detach(), epsilon.to(images) * direction, out=out)
+    return moved.clamp_(min=low, max=high)
+
+
+def _perturb_coarse(
+    images: torch.Tensor,
+    direction: torch.Tensor | float,
+    epsilon: torch.Tensor,
+    low: torch.Tensor | float,
+    high: torch.Tensor | float,
+) -> torch.Tensor:
+    """The same for 16-bit floats, whose spacing near 1 is of the size of a step.
+
+    Rounding to the nearest could move a value further than epsilon, so what went too far goes
+    back by one spacing.
+    """
+    epsilon = epsilon.to(images.device)
+    if torch.is_tensor(direction):
+        direction = direction.double()
+    moved = (images.double() + epsilon * direction).clamp(min=low, max=high).to(images.dtype)
+    too_far = (moved.double() - images.double()).abs() > epsilon
+    bits = torch.int16  # neighboring floats of one sign are neighboring whole numbers
+    nearer = torch.where(moved > images, -1, 1).to(bits)
+    back = (moved.contiguous().view(bits) + nearer).view(images.dtype)
+    return torch.where(too_far, back, moved)
 
 
 def eight_bit(images: torch.Tensor) -> torch.Tensor:
     """round(255 x) / 255: the images as a file with 8 bits a channel would keep them.
 
-    A step smaller than 0.5/255 does not survive this.
+    A step of less than 0.5/255 does not survive this.
     """
     return (255 * images.detach()).round() / 255
 
 
-def clip_bounds(
-    images: torch.Tensor, classifier: Classifier, clip: Clip = "valid"
-) -> tuple[torch.Tensor | float, torch.Tensor | float]:
+def clip_bounds(images: torch.Tensor, classifier: torch.nn.Module, clip: Clip = "valid") -> Bounds:
     """The smallest and largest value that each pixel may take.
 
     ``"valid"`` is [0, 1]. ``"image"`` also applies the extra clip of the published experiment,
     to the smallest and largest value of the image itself, taken over all channels of the
     *normalized* image: the three channels then have different bounds in pixel space.
+
+    Raises:
+        InputError: ``clip`` is neither, or the classifier does not say how it normalizes.
     """
     if clip == "valid":
         return 0.0, 1.0
-    normalized = (images.detach() - classifier.mean) / classifier.std
-    low = normalized.amin(dim=(1, 2, 3), keepdim=True) * classifier.std + classifier.mean
-    high = normalized.amax(dim=(1, 2, 3), keepdim=True) * classifier.std + classifier.mean
+    if clip != "image":
+        raise InputError(f"clip is {clip!r}; expected 'valid' or 'image'.")
+    mean, std = getattr(classifier, "mean", None), getattr(classifier, "std", None)
+    if not (torch.is_tensor(mean) and torch.is_tensor(std)):
+        raise InputError(
+            f"clip is 'image', but {type(classifier).__name__} has no mean and std; expected a "
+            "fgsm_lib.classifiers.Classifier, or clip='valid'."
+        )
+    images, over = images.detach(), tuple(range(1, images.ndim))
+    normalized = (images - mean) / std
+    low = normalized.amin(dim=over, keepdim=True) * std + mean
+    high = normalized.amax(dim=over, keepdim=True) * std + mean
+    # The way to normalized space and back rounds; the image itself always lies within its range.
+    over = over[1:] or None
+    low = low.minimum(images.amin(over, keepdim=True) if over else images)
+    high = high.maximum(images.amax(over, keepdim=True) if over else images)
     return low.clamp(min=0.0), high.clamp(max=1.0)
 
 
@@ -229,9 +285,12 @@ def random_signs(image: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def random_start(image: torch.Tensor, seed: int) -> torch.Tensor:
-    """Uniform in [-1, 1] at every value of an image, by a seed: where PGD starts in its ball.
-
-    The same on every device, because it is drawn on the CPU.
-    """
+    """Uniform in [-1, 1] at every value of an image, by a seed: where PGD starts in its ball."""
     generator = torch.Generator().manual_seed(seed)
     return (2 * torch.rand(image.shape, generator=generator) - 1).to(image)
+
+
+def _objective(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    if not isinstance(name, str) or name not in OBJECTIVES:
+        raise InputError(f"objective is {name!r}; expected {' or '.join(map(repr, OBJECTIVES))}.")
+    return OBJECTIVES[name]

@@ -1,279 +1,285 @@
-"""A classifier: a torchvision network with its weights, preprocessing and class names.
+"""A classifier: a network behind its preprocessing, with its class names.
 
 It takes **pixels in [0, 1]** and returns logits. Normalization lives here and nowhere else, so an
-attack never has to know about means and standard deviations.
+attack never has to know about means and standard deviations. The network measured is a copy of the
+one given: the caller's stays as it was, its mode, gradients, layout and device included.
 """
 
-import copy
-import hashlib
-import http.client
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import importlib.util
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from PIL import Image
-from torch.fx.experimental.optimization import fuse
 
-from fgsm_lib._torchvision import models, transforms
-from fgsm_lib.errors import InputError
+from fgsm_lib import InputError
+from fgsm_lib.attacks import OBJECTIVES, input_gradient
+from fgsm_lib.checks import first_line
+from fgsm_lib.datasets import class_list
+from fgsm_lib.networks import copied, network_sha256
+
+
+def _extension_loads() -> bool:
+    """Whether torchvision's C++ extension fits this build of torch; a CPU build's may not."""
+    package = Path(importlib.util.find_spec("torchvision").origin).parent
+    try:
+        for library in package.glob("_C*.*"):  # _C.so; _C_stable.so from torchvision 0.29 on
+            torch.ops.load_library(library)
+    except OSError:
+        return False
+    return hasattr(torch.ops.torchvision, "nms")
+
+
+if not _extension_loads():  # only detectors need these two, but torchvision insists on them
+    _library = torch.library.Library("torchvision", "DEF")
+    _library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+from torchvision import models, transforms  # noqa: E402, F401 - weights.py takes models from here
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-SILENT_SECONDS = 60.0  # how long a download may stand still
+Size = int | tuple[int, int]
 
 
 class Classifier(torch.nn.Module):
-    """A network behind its normalization.
+    """A copy of a network, in evaluation mode, behind its normalization.
 
     Shape:
-        - pixels: float32 (N, 3, H, W), values in [0, 1]
-        - returns: logits, float32 (N, number of classes); InputError where the network returns
-          anything else
+        - pixels: floats (N, C, H, W), values in [0, 1]; C is the number of means
+        - returns: logits (N, number of classes), float32 (float64 from a float64 network)
 
-    ``to_pixels`` turns a PIL image into the (3, H, W) tensor in [0, 1] that belongs in such a
-    batch: resize the shorter side to ``resize``, crop the center to ``crop``.
+    Args:
+        network: takes normalized images; returns logits, or an object with ``.logits``.
+        class_names: in the order of the logits; see ``datasets.class_list``.
+        name, sha256: what the network is called, and the hash of its weights.
+        resize, crop: the shorter side is resized to ``resize`` (or to (H, W)), and the center of
+            ``crop`` is kept. 256 and 224 where neither is given; one alone decides the other.
+        mean, std: one value per channel, in pixels from 0 to 1.
+        interpolation: "bilinear", "bicubic" or another name of torchvision's.
 
-    The network is put into evaluation mode and its weights stop asking for gradients.
+    Raises InputError where an argument is not as above.
     """
 
     def __init__(
         self,
         network: torch.nn.Module,
-        class_names: list[str],
+        class_names: Sequence[str] | Mapping,
         *,
-        name: str = "classifier",
+        name: str = "",
         sha256: str = "",
-        resize: int = 256,
-        crop: int = 224,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
-        interpolation: transforms.InterpolationMode = transforms.InterpolationMode.BILINEAR,
+        resize: Size | None = None,
+        crop: Size | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        interpolation: str | transforms.InterpolationMode = "bilinear",
     ):
         super().__init__()
-        self.network = network
-        self.class_names = class_names
-        self.name = name
-        self.sha256 = sha256
-        self.resize = resize
-        self.crop = crop
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        if not isinstance(network, torch.nn.Module):
+            raise InputError(f"network is a {type(network).__name__}; expected a torch.nn.Module.")
+        names = class_list(class_names)
+        if names is None:
+            raise InputError("class_names is None; expected one name per class, in logit order.")
+        self.class_names = names
+        self.resize, self.crop = _sizes(resize, crop)
+        mean, std = _channel_values("mean", mean), _channel_values("std", std)
+        if len(mean) != len(std) or min(std) <= 0:
+            raise InputError(f"std is {std} for the mean {mean}; expected as many, above 0.")
+        self.interpolation = _interpolation(interpolation)
         self.preprocessing = transforms.Compose(
             [
-                transforms.Resize(resize, interpolation),
-                transforms.CenterCrop(crop),
+                transforms.Resize(self.resize, self.interpolation),
+                transforms.CenterCrop(self.crop),
                 transforms.ToTensor(),
             ]
         )
+        self.network = copied(network).eval()
+        self.name = name or type(self.network).__name__
+        self.sha256 = sha256 or network_sha256(self.network)
+        for key, values in {"mean": mean, "std": std}.items():
+            self.register_buffer(key, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
         # An attack differentiates with respect to the image. Without this, every backward pass
         # would also compute the gradients of all weights, twice the work, and throw them away.
         self.requires_grad_(False)
         self.eval()
-        self.to(memory_format=torch.channels_last)  # half the time of the default layout on a CPU
+        # Half the time of the default layout on a CPU.
+        self._try_layout(torch.channels_last, set(network.modules()))
+
+    def _try_layout(self, layout: torch.memory_format, given: set[torch.nn.Module]) -> None:
+        """Take a memory layout if the network runs in it; one that calls ``view`` may not.
+
+        InputError where the copy leads back to the modules that were given.
+        """
+
+        def refuse(module: torch.nn.Module, _) -> None:
+            if module in given:
+                raise InputError(
+                    f"a copy of {self.name} still runs the network itself; expected one that "
+                    "refers to its own parts by self, not by a variable."
+                )
+
+        self.to(memory_format=layout)
+        self.layout = layout
+        watch = torch.nn.modules.module.register_module_forward_pre_hook(refuse)
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                self(torch.zeros(2, self.channels, *_pair(self.crop)))
+        except InputError:
+            raise
+        except Exception:  # if something else is wrong, the door will say so
+            self.layout = torch.contiguous_format
+            self.to(memory_format=self.layout)
+        finally:
+            watch.remove()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        logits = self.network((pixels - self.mean).div_(self.std))  # in place: one copy less
-        expected = (len(pixels), len(self.class_names))
-        if not torch.is_tensor(logits) or logits.shape != expected:
-            found = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
+        normalized = ((pixels - self.mean) / self.std).to(self.dtype)
+        answer = self.network(normalized.contiguous(memory_format=self.layout))
+        logits = getattr(answer, "logits", answer)  # Hugging Face's models return an object
+        if not torch.is_tensor(logits):
             raise InputError(
-                f"the classifier {self.name} returned {found} for {len(pixels)} images; expected "
-                f"logits of shape {expected}, one for each class name."
+                f"{self.name} returned a {type(answer).__name__}; expected logits as a tensor."
             )
-        return logits
+        return logits if logits.dtype == torch.float64 else logits.float()
 
-    def to_pixels(self, image: Image.Image) -> torch.Tensor:
-        """PIL image in RGB, any size -> float32 (3, crop, crop) in [0, 1]."""
-        return self.preprocessing(image)
+    def to_pixels(self, picture: Image.Image) -> torch.Tensor:
+        """PIL image, any size -> float32 (C, H, W) in [0, 1], as the classifier receives it."""
+        return self.preprocessing(picture.convert("L" if self.channels == 1 else "RGB"))
+
+    @property
+    def channels(self) -> int:
+        return self.mean.numel()
 
     @property
     def device(self) -> torch.device:
         return self.mean.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in; pixels are cast to it."""
+        tensors = [*self.network.parameters(), *self.network.buffers()]
+        return next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
 
-def load_classifier(
-    arch: str, class_names: list[str], weights: Path | None = None, sha256: str | None = None
-) -> Classifier:
-    """A torchvision classification architecture with pretrained weights, on the best device.
+
+def short_name(class_name: str) -> str:
+    """The first synonym of an ImageNet class name: "barrel" for "barrel, cask"."""
+    return class_name.split(",")[0].strip()
+
+
+def _sizes(resize: Size | None, crop: Size | None) -> tuple[Size, Size]:
+    """Both sizes, from those given: ImageNet's, or in ImageNet's proportion; without padding."""
+    resize, crop = _size("resize", resize), _size("crop", crop)
+    if crop is None:
+        crop = 224 if resize is None else resize
+    if resize is None:
+        resize = round(crop * 256 / 224) if isinstance(crop, int) else max(crop)
+    if any(low < cut for low, cut in zip(_pair(resize), _pair(crop), strict=True)):
+        raise InputError(f"crop is {crop} of resize {resize}; expected a crop that fits inside.")
+    return resize, crop
+
+
+def _size(name: str, size: Size | None) -> Size | None:
+    sides = size if isinstance(size, list | tuple) else [size, size]
+    whole = all(isinstance(side, Integral) and side > 0 for side in sides)
+    if size is not None and not (whole and len(sides) == 2):
+        raise InputError(f"{name} is {size!r}; expected pixels, or (height, width) in pixels.")
+    if size is None:
+        return None
+    return tuple(map(int, size)) if isinstance(size, list | tuple) else int(size)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _channel_values(name: str, values: Sequence[float]) -> list[float]:
+    try:
+        listed = torch.as_tensor(values, dtype=torch.float64).flatten().tolist()
+    except (TypeError, ValueError, RuntimeError):
+        listed = []
+    if not listed or not all(0 <= value <= 1 for value in listed):
+        raise InputError(
+            f"{name} is {values!r}; expected one number from 0 to 1 per channel, for pixels in "
+            "[0, 1] (divide by 255?)."
+        )
+    return listed
+
+
+def _interpolation(value: str | transforms.InterpolationMode) -> transforms.InterpolationMode:
+    try:
+        return transforms.InterpolationMode(value)
+    except ValueError:
+        known = ", ".join(mode.value for mode in transforms.InterpolationMode)
+        raise InputError(f"interpolation is {value!r}; expected one of {known}.") from None
+
+
+# --- the door ------------------------------------------------------------------------------------
+
+
+def check_door(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> None:
+    """One trial pass forward and backward; InputError where measuring would mislead.
 
     Args:
-        arch: torchvision's name of the architecture, e.g. ``"googlenet"``.
-        class_names: one name per class, in the order of the logits.
-        weights: a ``.safetensors`` file or a state dict saved by torch, read without executing
-            pickled code. Without it, torchvision's ``IMAGENET1K_V1`` weights are downloaded
-            (once, with a progress bar; torchvision checks the hash).
-        sha256: what the hash of the weights file has to be, if it is pinned.
-
-    Raises:
-        InputError: unknown architecture, weights that are damaged, do not fit or cannot be
-            downloaded, or a hash that is not the pinned one.
+        classifier: behind its preprocessing.
+        images: a few real pictures, floats (N, C, H, W) in [0, 1], N of at least 2.
+        labels: int64 (N,).
     """
-    if arch not in models.list_models(module=models):
+    logits = _trial_logits(classifier, images)
+    size = float((logits - logits.mean(1, keepdim=True)).abs().max()) + 1e-6
+    coarse = 20 if classifier.dtype in (torch.float16, torch.bfloat16) else 1
+    again, alone = _pass(classifier, images), _pass(classifier, images[:1])
+    if not torch.allclose(again, logits, rtol=0, atol=1e-5 * size * coarse):
         raise InputError(
-            f"unknown architecture {arch!r}; expected a torchvision classifier such as "
-            "'googlenet', 'resnet50' or 'squeezenet1_0'."
+            f"{classifier.name} gives two answers for the same pictures; expected one that does "
+            "not depend on chance (a dropout that is always on?)."
         )
-    if weights is None:
-        network, digest = _pretrained(arch, len(class_names))
-    else:
-        network, digest = _from_file(arch, len(class_names), Path(weights), sha256)
-    preset = _imagenet_weights(arch).transforms()
-    classifier = Classifier(
-        fold_batch_norm(network),
-        class_names,
-        name=arch,
-        sha256=digest,
-        resize=preset.resize_size[0],
-        crop=preset.crop_size[0],
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-        interpolation=preset.interpolation,
-    )
-    return classifier.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def fold_batch_norm(network: torch.nn.Module) -> torch.nn.Module:
-    """The same function in fewer steps: batch norms become part of the convolutions before them.
-
-    In evaluation mode a batch norm multiplies each channel and adds to it, and a convolution with
-    other weights does that on its way. Logits agree up to float rounding. The network given is
-    left as it is; one that torch.fx cannot trace is returned unchanged.
-    """
-    try:
-        return fuse(copy.deepcopy(network).eval())
-    except Exception:  # tracing runs the network's own code, and that may raise anything
-        return network
-
-
-def _imagenet_weights(arch: str) -> models.WeightsEnum:
-    """torchvision's first ImageNet weights of an architecture; they know its preprocessing."""
-    known = models.get_model_weights(arch)
-    return getattr(known, "IMAGENET1K_V1", known.DEFAULT)
-
-
-def _pretrained(arch: str, classes: int) -> tuple[torch.nn.Module, str]:
-    """torchvision's own weights, through its weights API (GoogLeNet needs its input transform)."""
-    weights = _imagenet_weights(arch)
-    if classes != len(weights.meta["categories"]):
+    if alone.shape != logits[:1].shape or not torch.allclose(
+        alone, logits[:1], rtol=0, atol=1e-3 * size * coarse
+    ):
         raise InputError(
-            f"torchvision's weights of {arch} know {len(weights.meta['categories'])} classes, but "
-            f"categories.csv names {classes}; expected a weights file trained on those classes."
+            f"{classifier.name} answers differently for a picture alone and in a batch; expected "
+            "one that does not depend on its neighbors (a batch norm without running statistics?)."
         )
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    gradients = (input_gradient(classifier, images, labels, name).gradient for name in OBJECTIVES)
+    if not any(bool(gradient.any()) for gradient in gradients):
+        raise InputError(
+            f"the gradient of {classifier.name} is exactly zero on every trial picture; expected "
+            "an answer that depends on the pixels by a gradient (a rounding on the way?)."
+        )
+
+
+def _pass(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
+    """One forward pass; InputError where the network refuses it."""
     try:
-        with _no_pickled_code(), _patience(SILENT_SECONDS):
-            network = models.get_model(arch, weights=weights)
-        digest = file_sha256(path)
-        # torch checks what it downloads, but not a file that is there already.
-        if not digest.startswith(path.stem.rpartition("-")[2]):
-            raise ValueError(f"the SHA-256 is {digest}")
-        return network, digest
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+        with torch.no_grad():
+            return classifier(images)
+    except InputError:
+        raise
+    except Exception as error:  # the network's own code runs here
         raise InputError(
-            f"cannot download the {arch} weights from {weights.url} to {path} ({reason}); expected "
-            "a network connection and a folder to write to (TORCH_HOME names another), or a "
-            "weights file (make site WEIGHTS=<file>)."
-        ) from None
-    except Exception as error:  # a wrong hash, or whatever the damaged bytes provoke
-        again = "delete the file and try again" if path.exists() else "try again"
-        raise InputError(
-            f"{path}: not the {arch} weights of torchvision ({_first_line(error)}); {again}."
+            f"{classifier.name} does not take pictures of shape {tuple(images.shape)} "
+            f"({first_line(error)}); expected other values of resize, crop, or mean and std (one "
+            "per channel)."
         ) from None
 
 
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """A server that is silent for so long is given up: torch would wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-@contextmanager
-def _no_pickled_code() -> Iterator[None]:
-    """torchvision reads its files with torch.load, which this keeps from executing code."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _from_file(
-    arch: str, classes: int, path: Path, sha256: str | None
-) -> tuple[torch.nn.Module, str]:
-    state = read_state_dict(path)
-    digest = file_sha256(path)
-    if sha256 and digest != sha256:
-        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
-    # The two Inception networks carry an input transform and training heads in torchvision only.
-    inception = {"googlenet", "inception_v3"}
-    options = (
-        {
-            "transform_input": True,
-            "init_weights": False,
-            "aux_logits": any("aux" in key.lower() for key in state),
-        }
-        if arch in inception
-        else {}
-    )
-    network = models.get_model(arch, num_classes=classes, **options)
-    expected = network.state_dict()
-    problems = [f"{key} is missing" for key in expected if key not in state]
-    problems += [f"{key} is not part of {arch}" for key in state if key not in expected]
-    problems += [
-        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(tensor.shape)}"
-        for key, tensor in expected.items()
-        if key in state and state[key].shape != tensor.shape
-    ]
-    if problems:
-        more = f" ({len(problems)} differences in all)" if len(problems) > 1 else ""
+def _trial_logits(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
+    """Logits of the trial pictures, of the right shape, finite, and no probabilities."""
+    logits = _pass(classifier, images)
+    count, expected = len(classifier.class_names), (len(images), len(classifier.class_names))
+    if logits.shape != expected:
         raise InputError(
-            f"{path}: does not fit {arch} with {classes} classes: {problems[0]}{more}."
+            f"{classifier.name} returned {tuple(logits.shape)} for {len(images)} pictures and "
+            f"{count} class names; expected logits of shape {expected}, one for each name."
         )
-    network.load_state_dict(state)
-    return network, digest
-
-
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name from a ``.safetensors`` file or a torch state dict; no code is executed."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file.")
-    try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the damaged bytes provoke
+    if not bool(logits.isfinite().all()):
+        raise InputError(f"{classifier.name} returned infinite logits or NaN; expected numbers.")
+    one = torch.ones(len(logits), device=logits.device, dtype=logits.dtype)
+    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), one, atol=1e-2):
         raise InputError(
-            f"{path}: not readable as weights ({_first_line(error)}); "
-            "expected a .safetensors file or a state dict saved by torch."
-        ) from None
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise InputError(f"{path}: holds a {type(state).__name__}; expected a state dict.")
-    return state
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            f"{classifier.name} returns probabilities, which sum to 1; expected logits, the values "
+            "before the softmax."
+        )
+    return logits

@@ -1,238 +1,277 @@
-"""The command ``fgsm``."""
+"""The command ``fgsm``: attack a picture, compute a profile's tables, fetch the photographs.
 
-import contextlib
-import functools
+A mistake of the user is one sentence, told before anything heavy is imported where it can be.
+"""
+
+import difflib
+import errno
+import itertools
 import os
-import shutil
+import re
+import signal
 import sys
-import time
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from fgsm_lib.datasets import read_class_names, read_photos
-from fgsm_lib.errors import InputError
-from fgsm_lib.files import DISK_FAULTS
-from fgsm_lib.profiles import DEMO, Profile, build_folder, data_folder, load_profile, variant_name
-from fgsm_lib.site import end_with_the_build
+from fgsm_lib import InputError, __version__
+from fgsm_lib.profiles import DEMO, load_profile
 
-PROFILE_OPTIONS = [
-    click.option(
-        "--profile",
-        default=DEMO,
-        show_default=True,
-        metavar="NAME",
-        help="demo, nips2017, or the path of your own .toml file.",
-    ),
-    click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        help="Folder with dev_dataset.csv, categories.csv and images/.",
-    ),
-    click.option(
-        "--weights",
-        type=click.Path(path_type=Path),
-        help="A .safetensors or torch state dict file; without it, torchvision's are downloaded.",
-    ),
-    click.option("--arch", help="torchvision's name of the classifier, e.g. squeezenet1_0."),
-]
+EPSILONS = "0.5 1 2 4 8"
+ENOUGH = 10  # correctly classified pictures, which the pages of a site compare
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+EPILOG = """Exit status: 0 all is well, 1 something given cannot be used, 2 the command is not
+written as it should be, 130 interrupted (Ctrl-C).
 
-
-def profile_options(command):
-    """Add the options that choose data and classifier."""
-    for option in reversed(PROFILE_OPTIONS):
-        command = option(command)
-    return command
+\b
+Completion: eval "$(_FGSM_COMPLETE=bash_source fgsm)", or zsh_source, or fish_source."""
+FILE = click.Path(path_type=Path)
 
 
 class Group(click.Group):
-    """Reports a user's mistake, or a disk's, as one line without a traceback; exit status 1."""
+    """Tells a user's mistake, or a disk's, in one sentence without a traceback; exit status 1."""
 
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except InputError as error:
-            click.echo(f"fgsm: {error}", err=True)
-            sys.exit(1)
+            said = str(error)
         except OSError as error:
             if error.errno not in DISK_FAULTS:
                 raise
-            click.echo(
-                f"fgsm: {error.filename or build_folder()}: {error.strerror or error}; expected a "
-                "place that can be written, with space left.",
-                err=True,
+            said = (
+                f"{error.filename or 'the disk'}: {error.strerror}; expected a place to write to."
             )
-            sys.exit(1)
+        click.echo(f"fgsm: {said}", err=True)
+        sys.exit(1)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+class Epsilons(click.ParamType):
+    """Numbers above 0, in 1/255, separated by blanks or commas; sorted."""
+
+    name = "numbers"
+
+    def convert(self, value: object, param: object, context: object) -> list[float]:
+        try:
+            numbers = sorted({float(text) for text in re.split(r"[\s,]+", str(value).strip())})
+        except ValueError:
+            numbers = []
+        if not numbers or not all(0 < number <= 255 for number in numbers):
+            self.fail(f"{value!r}; expected numbers above 0 and up to 255, such as {EPSILONS!r}.")
+        return numbers
+
+
+def stop_at_once(message: str) -> None:
+    """From now on Ctrl-C ends the process, whatever its threads are computing, with this message.
+
+    Nothing is lost by it: files are written under another name and renamed.
+    """
+
+    def stop(*_) -> None:
+        os.write(2, f"\nfgsm: {message}\n".encode())
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, stop)
+
+
+@click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fgsm")
 def main() -> None:
-    """The Fast Gradient Sign Method, as a site that computes itself.
+    """The Fast Gradient Sign Method. Start with `fgsm attack` and a photograph."""
+    stop_at_once("interrupted.")
 
-    Start with `fgsm site`: it builds the whole site into _build/html.
+
+# --- attack --------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("picture", type=FILE)
+@click.option("--target", metavar="CLASS", help="Step toward this class, not away from the seen.")
+@click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--epsilon", "epsilons", default=EPSILONS, show_default=True, type=Epsilons())
+@click.option("--arch", default="efficientnet_lite0", show_default=True, help="The network.")
+@click.option("--weights", type=FILE, help="Its weights; torchvision's are downloaded without.")
+@click.option("-o", "--output", type=FILE, help="A .png file for the adversarial picture.")
+def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
+    """Attack a PICTURE, and say what the network sees before and after.
+
+    Each pixel moves by at most epsilon, in 1/255. One step is FGSM; more are the Basic Iterative
+    Method. The picture that --output saves, with a figure beside it, is that of the smallest
+    epsilon that fools the network (with --target: hits), resized and cropped as the network wants.
     """
+    if output and (output.suffix.lower() != ".png" or not output.absolute().parent.is_dir()):
+        raise InputError(f"--output is {output}; expected a .png file in a folder that exists.")
+    from fgsm_lib.pictures import open_picture
+
+    opened = open_picture(picture)  # before torch, which takes seconds to import
+    from fgsm_lib import attacks
+    from fgsm_lib.weights import load_classifier
+
+    classifier = load_classifier(arch, weights=weights)
+    image = classifier.to_pixels(opened)[None].to(classifier.device)
+    goal = class_index(target, classifier.class_names) if target else None
+    clean = classifier(image).softmax(1)[0].detach()
+    label = int(clean.argmax()) if goal is None else goal
+    gradient, _ = attacks.input_gradient(classifier, image, [label])
+    direction = gradient.sign() if goal is None else -gradient.sign()
+
+    def attacked(epsilon_255: float):
+        epsilon = epsilon_255 / 255
+        if steps == 1:  # one gradient, many epsilons
+            return attacks.perturb(image, direction, epsilon)
+        size = min(epsilon, 2.5 * epsilon / steps)  # enough to get anywhere, and back
+        options = {"steps": steps, "step_size": size, "targeted": goal is not None}
+        return attacks.pgd(classifier, image, [label], epsilon, **options)
+
+    answers = {e: classifier(attacked(e)).softmax(1)[0].detach() for e in epsilons}
+    click.echo(f"{picture.name}, as {classifier.name} sees it\n")
+    click.echo(answer_table({0: clean} | answers, classifier.class_names, goal))
+    if output:
+        hit = [e for e in epsilons if (int(answers[e].argmax()) == label) == (goal is not None)]
+        epsilon = hit[0] if hit else epsilons[-1]
+        save(output, classifier, image, attacked(epsilon), epsilon)
+
+
+def class_index(target: str, class_names: list[str]) -> int:
+    """The class of which the target is the name or one of the synonyms, whatever its case."""
+    known = {}
+    for index, name in enumerate(class_names):
+        for synonym in (name, *name.split(",")):
+            known.setdefault(synonym.strip().lower(), index)
+    wanted = target.strip().lower()
+    if wanted in known:
+        return known[wanted]
+    close = [name for name in known if wanted in name][:3]
+    close += difflib.get_close_matches(wanted, known, n=3, cutoff=0.6) or [class_names[0]]
+    some = ", ".join(map(repr, dict.fromkeys(close)))
+    raise InputError(
+        f"--target is {target!r}, no class of this network; expected one such as {some}."
+    )
+
+
+def seen(probabilities, class_names: list[str]) -> tuple[str, str]:
+    """The most probable class by its first synonym, and its confidence."""
+    return class_names[int(probabilities.argmax())].split(",")[0], f"{probabilities.max():.1%}"
+
+
+def answer_table(answers: dict[float, object], class_names: list[str], goal: int | None) -> str:
+    """What the network sees at each ε; with a goal, how probable that is, too."""
+    rows = [["epsilon", "it sees", "confidence", "target"]]
+    for epsilon, probabilities in answers.items():
+        aim = "" if goal is None else f"{probabilities[goal]:.1%}"
+        size = f"{epsilon:g}/255" if epsilon else "0"
+        rows.append([size, *seen(probabilities, class_names), aim])
+    rows = rows if goal is not None else [row[:3] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def save(output: Path, classifier, image, adversarial, epsilon_255: float) -> None:
+    """The adversarial picture as a PNG file of 8 bits, and a figure; what it sees in the file."""
+    from PIL import Image
+
+    from fgsm_lib import attacks, gallery
+
+    kept = attacks.eight_bit(adversarial)
+    Image.fromarray((kept[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(output)
+    both = {"clean": image, f"ε = {epsilon_255:g}/255, in 8 bits": kept}
+    names = [
+        " ".join(seen(classifier(x).softmax(1)[0], classifier.class_names)) for x in both.values()
+    ]
+    titles = [f"{what}\n{name}" for what, name in zip(both, names, strict=True)]
+    figure = output.with_name(f"{output.stem}-figure.png")
+    drawing = gallery.pictures([x[0].cpu() for x in both.values()], titles, columns=2)
+    drawing.savefig(figure, dpi=150, facecolor="white")
+    click.echo(f"\n{output}: at {epsilon_255:g}/255, rounded to 8 bits: {names[1]}")
+    click.echo(f"{figure}: before and after")
+
+
+# --- tables and photographs ----------------------------------------------------------------------
 
 
 @main.command()
-@profile_options
-@click.option(
-    "--sample", "samples", type=int, multiple=True, help="Add a case study of this sample."
-)
-def site(profile, data, weights, arch, samples) -> None:
-    """Build the site; only what changed is redone."""
-    build(profile, data, weights, arch, list(samples))
-
-
-@main.command()
-@click.argument("sample", type=int)
-@profile_options
-def case(sample, profile, data, weights, arch) -> None:
-    """Build the site with a case study of one more SAMPLE (a row number of the data set)."""
-    build(profile, data, weights, arch, [sample], page=f"case-{sample}.html")
-
-
-@main.command()
-@profile_options
+@click.option("--profile", "name", default=DEMO, show_default=True, help="Its name or .toml file.")
+@click.option("--data", type=FILE, help="A folder or a CSV file of pictures.")
+@click.option("--weights", type=FILE, help="A weights file.")
+@click.option("--arch", help="The network, e.g. efficientnet_lite0 or googlenet.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster: tcp://host:8786.")
-def sweep(profile, data, weights, arch, scheduler) -> None:
-    """Attack every image at every epsilon, into _build/<profile>/sweep.parquet.
+@click.option("--batch", type=click.IntRange(1), help="Pictures a pass.")
+@click.option("--workers", type=click.IntRange(1), help="Passes at the same time.")
+@click.option("--all", "everything", is_flag=True, help="Every table that the site shows.")
+@click.option("--case", "cases", multiple=True, metavar="SAMPLE", help="A case study's, too.")
+def sweep(name, data, weights, arch, scheduler, batch, workers, everything, cases) -> None:
+    """Attack every picture of a profile at every epsilon.
 
-    Beside it: the control with random signs, what 8 bits keep of the attack, each image's minimal
-    adversarial epsilon, the other objective and clip, and the iterative methods.
+    The table is kept as Parquet files under _build/<profile>/tables. What is there is not computed
+    again, so an interrupted sweep goes on where it stopped.
     """
-    end_with_the_build()
-    remember(data, weights, arch)
-    from fgsm_lib.iterative import comparison
-    from fgsm_lib.study import open_study  # torch takes seconds to import: only where needed
-
-    study = open_study(profile)
-    study.scheduler = scheduler
-    tables = {"sweep": len(study.table), "control": len(study.control)}
-    tables |= {"eight-bit": len(study.eight_bit), "minimal": len(study.minimal)}
-    for objective, clip in study.profile.other_variants:
-        tables[variant_name(objective, clip)] = len(study.variant(objective, clip))
-    tables["iterative"] = len(comparison(study))
-    for name, rows in tables.items():
-        click.echo(f"{study.folder / name}.parquet: {rows} rows")
-
-
-@main.command()
-@profile_options
-@click.option("--images", default=50, show_default=True, help="How many images to attack.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds; medians are reported.")
-def bench(profile, data, weights, arch, images, rounds) -> None:
-    """Measure the sweep against other libraries and its bare passes, into _build/bench.json.
-
-    Takes ten minutes or more (half an hour where a pass takes 10 ms), and wants a machine that does
-    nothing else.
-    """
-    remember(data, weights, arch)
-    from fgsm_lib.bench import record, report
-    from fgsm_lib.study import open_study
-
-    study = open_study(profile)
-    for entry in record.measure(study, images, rounds):
-        path = record.keep(study.profile.name, entry)  # at once: what follows may be interrupted
-    click.echo(report.speed_table(entry).to_string(index=False))
-    click.echo(f"kept in {path}")
-
-
-@main.command()
-@click.option("--update", is_flag=True, help="Renew the reference and print what changed.")
-def verify(update) -> None:
-    """Rebuild the demo site from nothing; compare every result with the committed reference."""
-    from fgsm_lib.site import tasks
-    from fgsm_lib.site import verify as check
-
-    path, folder = Path("tests", "reference", "demo.json").absolute(), build_folder() / DEMO
-    try:
-        expected = check.read_reference(path)
-    except InputError:
-        if not update:
-            raise
-        expected = {}  # to be renewed whatever it is
-    with tasks.alone(build_folder()):
-        if folder.exists():
-            shutil.rmtree(folder)
-    build(DEMO, None, None, None, [])
-    found = check.results(folder)
-    lines = check.differences(expected, found)
-    for line in lines:
-        click.echo(line)
-    count = sum(len(series.values) for series in found.values())
-    if update:
-        check.write_reference(path, found)
-        click.echo(f"{path}: {count} values, {len(lines)} differences to what it held")
-    elif lines:
-        raise InputError(
-            f"{path}: {len(lines)} of {count} values differ; expected none beyond its tolerance. "
-            "If they are meant to, make verify UPDATE=1 renews the reference."
-        )
-    else:
-        click.echo(f"all {count} values are within the tolerances of {path}")
-
-
-@main.command()
-@click.option("--port", default=8000, show_default=True, help="0 takes any free one.")
-def serve(port) -> None:
-    """Show the built site at an address of this machine, until Ctrl+C."""
-    html = build_folder() / "html"
-    if not (html / "index.html").is_file():
-        raise InputError(f"{html}: no site here; expected one built by make site.")
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(html))
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError:  # something else is served there
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    click.echo(f"the site is at http://127.0.0.1:{server.server_port}/ (Ctrl+C stops)")
-    with contextlib.suppress(KeyboardInterrupt), server:
-        server.serve_forever()
-
-
-def build(profile, data, weights, arch, samples: list[int], page: str = "index.html") -> None:
-    """Build the site and say where it is."""
-    began = time.monotonic()
-    project = Path.cwd()
-    if not (project / "_toc.yml").is_file():
-        raise InputError(f"{project}: no _toc.yml here; expected the project's own folder.")
-    from fgsm_lib.site import launch, tasks  # doit: needed for a build only
-
-    launch.repository()  # an address that is none shows before the long work starts
-    remember(data, weights, arch)
-    if profile.endswith(".toml"):
-        profile = str(
-            Path(profile).expanduser().absolute()
-        )  # notebooks run in folders of their own
-    loaded = load_profile(profile)
-    os.environ["FGSM_BUILD"] = str(build_folder())
-    names = names_of(loaded, [*loaded.cases, *samples])
-    if not tasks.run(project, loaded, profile, samples, names):
-        raise InputError("the build stopped; the last good site, if any, is still in place.")
-    place = os.path.relpath(build_folder() / "html" / page)
-    click.echo(f"done in {time.monotonic() - began:.0f} s: open {place} in a browser")
-
-
-def names_of(profile: Profile, samples: list[int]) -> dict[int, str]:
-    """The class of each sample; says before the long work starts that a sample does not exist."""
-    folder = data_folder(profile)
-    photos = read_photos(folder, read_class_names(folder))
-    for sample in samples:
-        if not 0 <= sample < len(photos):
+    stop_at_once("interrupted; what is computed is kept, and the next run goes on from there.")
+    profile = load_profile(name, data=data, weights=weights, arch=arch)
+    for path in (profile.data, profile.weights):
+        if path and not Path(path).exists():
             raise InputError(
-                f"{folder}: there is no sample {sample}; "
-                f"expected a number from 0 to {len(photos) - 1}."
+                f"{path}: no such file or folder; the profile {profile.name} names it."
             )
-    return {sample: photos[sample].class_name.split(",")[0] for sample in samples}
+    from fgsm_lib.store import Machine
+    from fgsm_lib.study import open_study  # torch: seconds to import
+
+    study = open_study(profile, machine=Machine(batch, workers, scheduler))
+    if everything:
+        check_enough(study)
+    for case in cases:  # a number is of its own pictures, a name of those it shows
+        _ = study.case(int(case)) if case.isdigit() else study.shown.case(case)
+    for title, table in every_table(study) if everything else [("FGSM", study.table())]:
+        click.echo(f"{title}: {len(table)} rows")
+    click.echo(f"in {study.folder}")
 
 
-def remember(data: Path | None, weights: Path | None, arch: str | None) -> None:
-    """Hand the choices on to the processes of the build, notebooks included."""
-    values = {"FGSM_DATA": data, "FGSM_WEIGHTS": weights, "FGSM_ARCH": arch}
-    for name, value in values.items():
-        if value:
-            path = isinstance(value, Path)
-            os.environ[name] = str(value.expanduser().absolute() if path else value)
+def check_enough(study) -> None:
+    """InputError unless ``ENOUGH`` pictures are classified correctly: the pages are about those."""
+    correct = 0
+    for sample in study.pictures.samples:
+        images, labels = study.image(sample)
+        correct += int((study.classifier(images).argmax(1) == labels).item())
+        if correct == ENOUGH:
+            return
+    raise InputError(
+        f"{study.classifier.name} classifies {correct} of {len(study.pictures)} pictures "
+        f"correctly; expected at least {ENOUGH}, whose resistance the pages compare."
+    )
+
+
+def every_table(study) -> Iterator[tuple[str, object]]:
+    """Title and rows of each table that some page reads; they are computed one after the other."""
+    profile, every = study.profile, study.profile.every
+    yield "FGSM", study.table()
+    yield "random signs", study.table("random", every=every.control)
+    yield "FGSM in 8 bits", study.table(bits=8, every=every.control)
+    for objective, clip in itertools.product(("cross_entropy", "true_logit"), ("valid", "image")):
+        if (objective, clip) != (profile.objective, profile.clip):
+            options = {"objective": objective, "clip": clip}
+            options["every"] = every.objectives if clip == profile.clip else every.clips
+            table = study.table(epsilon_255=profile.epsilon_255.objectives, **options)
+            yield f"{objective}, {clip}", table
+    for case in study.cases:
+        yield case.picture.name, case.table
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["nips2017"]))
+@click.option("--to", "folder", type=FILE, help="By default _build/nips2017/data.")
+def fetch(what, folder) -> None:
+    """Fetch the 1000 photographs of the NIPS 2017 development set, each from its author's page.
+
+    What is there is not fetched again, so an interrupted fetch goes on where it stopped.
+    """
+    stop_at_once("interrupted; what is fetched is kept, and the next run goes on from there.")
+    from fgsm_lib.fetch import fetch_nips2017
+
+    folder = folder or Path(os.environ.get("FGSM_BUILD", "_build")) / what / "data"
+    click.echo(f"{folder}: {fetch_nips2017(folder)}")
 
 
 if __name__ == "__main__":

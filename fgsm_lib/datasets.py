@@ -1,196 +1,290 @@
-"""Labeled photographs in the layout of the NIPS 2017 adversarial learning development set.
+"""Where pictures come from: the NIPS 2017 set, folders, tables, torch's data sets, what we ship.
 
-::
-
-    folder/
-        dev_dataset.csv    ImageId, TrueLabel (1-indexed), and optionally Author, License, ...
-        categories.csv     CategoryId (1-indexed), CategoryName
-        images/<ImageId>.png
-
-Labels are 1-indexed on disk and 0-indexed in memory; the change happens here and nowhere else.
+Each function returns a ``Pictures``, whose labels and sample numbers count from 0. What cannot be
+used raises InputError, which names the file and the row; files of a folder that are no part of
+the set are named in a warning and in ``left_out``.
 """
 
-import copy
 import csv
-import hashlib
+import html
+import os
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
-from PIL import Image
+import pandas as pd
 
-from fgsm_lib.errors import InputError
+from fgsm_lib import InputError
+from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of
+from fgsm_lib.pictures import (
+    MAX_PIXELS,
+    Picture,
+    Pictures,
+    Unchanged,
+    decode_octal,
+    one_line,
+    open_picture,
+    pixels_sha256,
+    short_license,
+)
+from fgsm_lib.shipped import demo_toys, photographs
 
-if TYPE_CHECKING:  # the command line reads data sets without waiting for torch
-    import torch
+__all__ = [
+    "MAX_PIXELS", "SUFFIXES", "Picture", "Pictures", "class_folders", "class_list", "csv_table",
+    "data_frame", "demo_toys", "imagenet_classes", "nips2017", "open_picture", "photographs",
+    "pictures_from", "torch_dataset",
+]  # fmt: skip
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
-@dataclass(frozen=True)
-class Photo:
-    """What the set says about one image. ``label`` is 0-indexed."""
+def pictures_from(source: Any, class_names: ClassNames | None = None) -> Pictures:
+    """Pictures, whatever they are given as.
 
-    sample: int
-    image_id: str
-    path: Path
-    label: int
-    class_name: str
-    author: str | None = None
-    license_url: str | None = None
-    page_url: str | None = None
-
-
-class PhotoDataset:
-    """Photographs and labels; ``dataset[i]`` is ``(image, label)``.
-
-    ``to_pixels`` turns a PIL image in RGB into the tensor that a classifier takes: usually
-    ``Classifier.to_pixels``, which resizes and crops to float32 of shape (3, H, W) in [0, 1].
-
-    Raises InputError where a file, column, row or label is not as the layout above says.
+    Args:
+        source: a folder in the layout of the NIPS 2017 set or with one subfolder per class, a CSV
+            file, a data frame, a torch Dataset (or any sequence of pairs), or a Pictures.
+        class_names: see ``class_list``; None where the set says them itself, or labels are numbers.
     """
-
-    def __init__(self, folder: Path, to_pixels: "Callable[[Image.Image], torch.Tensor]"):
-        self.folder = Path(folder)
-        self.to_pixels = to_pixels
-        self.class_names = read_class_names(self.folder)
-        self.photos = read_photos(self.folder, self.class_names)
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, sample: int) -> "tuple[torch.Tensor, int]":
-        photo = self.photo(sample)
-        return self.to_pixels(read_rgb(photo.path)), photo.label
-
-    def photo(self, sample: int) -> Photo:
-        """The facts about one sample; InputError where the set has no such sample."""
-        if not 0 <= sample < len(self.photos):
+    if isinstance(source, Pictures):
+        if class_names is not None and len(class_names) != len(source.class_names):
             raise InputError(
-                f"{self.folder}: there is no sample {sample}; "
-                f"expected a number from 0 to {len(self.photos) - 1}."
+                f"the {source.title} have {len(source.class_names)} classes, and class_names has "
+                f"{len(class_names)}; expected equally many."
             )
-        return self.photos[sample]
-
-    def every(self, step: int) -> "PhotoDataset":
-        """Samples 0, step, 2 · step, … of the set: the new one's sample i is i · step of this."""
-        thinned = copy.copy(self)
-        thinned.photos = self.photos[::step]
-        return thinned
-
-    def labels(self) -> list[int]:
-        """The 0-indexed label of every photograph, in the order of the samples."""
-        return [photo.label for photo in self.photos]
-
-    @cache  # noqa: B019 - a data set lives as long as the program
-    def sha256(self) -> str:
-        """A fingerprint of everything the set consists of: both CSV files and all image files."""
-        digest = hashlib.sha256()
-        tables = [self.folder / "dev_dataset.csv", self.folder / "categories.csv"]
-        for path in [*tables, *(photo.path for photo in self.photos)]:
-            digest.update(path.name.encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()
+        return source
+    if isinstance(source, pd.DataFrame):
+        return data_frame(source, class_names)
+    if isinstance(source, str | os.PathLike):
+        path = _path(source)
+        if _kind(path / "dev_dataset.csv"):
+            return nips2017(path, class_names)
+        is_table = _kind(path) == "file" and path.suffix.lower() == ".csv"
+        return csv_table(path, class_names) if is_table else class_folders(path, class_names)
+    has_items = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+    if has_items and not isinstance(source, Mapping):
+        return torch_dataset(source, class_names)
+    raise InputError(
+        f"the pictures are a {type(source).__name__}; expected a folder, a CSV file, a data frame "
+        "or a torch Dataset with a length."
+    )
 
 
-def read_class_names(folder: Path) -> list[str]:
-    """The names of the classes, in the order of their 0-indexed labels."""
-    path = Path(folder) / "categories.csv"
+# --- folders and tables -------------------------------------------------------------------------
+
+
+def nips2017(folder: str | Path, class_names: ClassNames | None = None) -> Pictures:
+    """Photographs in the layout of the NIPS 2017 adversarial learning development set.
+
+    ``dev_dataset.csv`` has the columns ImageId and TrueLabel, which counts from 1, and perhaps
+    Author, License and OriginalLandingURL; ``images/<ImageId>.png`` are the photographs. Names of
+    classes are those given, those of ``categories.csv`` (CategoryId from 1, CategoryName) or
+    ImageNet's. A sample's number is its row in the table; photographs that are listed but absent
+    are left out.
+    """
+    folder = _path(folder)
+    table, images = folder / "dev_dataset.csv", folder / "images"
+    if class_names is None and _kind(folder / "categories.csv"):
+        class_names = _categories(folder / "categories.csv")
+    names = imagenet_classes() if class_names is None else class_list(class_names)
+    rows = read_csv(table, ["ImageId", "TrueLabel"])
+    if _kind(images) != "folder":
+        raise InputError(f"{images}: no such folder; expected the photographs of {table.name}.")
+    present = {path.name for path in _visible(images)}
+    listed = [_photograph(table, sample, row, names) for sample, row in enumerate(rows)]
+    wanted = {photo.source.name for photo in listed}
+    if len(wanted) < len(listed):
+        raise InputError(f"{table}: an ImageId occurs twice; expected each of them once.")
+    if not wanted & present:
+        raise InputError(f"{images}: none of the {len(rows)} photographs of {table.name} is there.")
+    absent = [f"{name} (absent)" for name in sorted(wanted - present)]
+    left_out = _left_out(folder, absent + sorted(present - wanted))
+    there = [photo for photo in listed if photo.source.name in present]
+    return Pictures("photographs", names, there, left_out)
+
+
+def _categories(path: Path) -> list[str]:
     rows = read_csv(path, ["CategoryId", "CategoryName"])
     for number, row in enumerate(rows, start=1):
         if row["CategoryId"] != str(number):
             raise InputError(
-                f"{path}: row {number} has CategoryId {row['CategoryId']!r}; "
-                f"expected {number} (ids count up from 1 without gaps)."
+                f"{path}: row {number} has CategoryId {row['CategoryId']!r}; expected {number}."
             )
     return [row["CategoryName"] for row in rows]
 
 
-def read_photos(folder: Path, class_names: list[str]) -> list[Photo]:
-    """One Photo per row of ``dev_dataset.csv``, each with an existing image file."""
-    path = Path(folder) / "dev_dataset.csv"
-    rows = read_csv(path, ["ImageId", "TrueLabel"])
-    images = Path(folder) / "images"
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder; expected one PNG file per row of {path.name}.")
-    present = {entry.name for entry in images.iterdir()}
-    photos = [_photo(sample, row, path, class_names) for sample, row in enumerate(rows)]
-    missing = [photo.path for photo in photos if photo.path.name not in present]
-    if missing:
-        more = f" ({len(missing)} images are missing in all)" if len(missing) > 1 else ""
-        raise InputError(f"{missing[0]}: no such image, but {path.name} lists it{more}.")
-    return photos
-
-
-def _photo(sample: int, row: dict[str, str], table: Path, class_names: list[str]) -> Photo:
-    image_id, label = row["ImageId"], row["TrueLabel"]
-    # The name becomes a path: anything but a plain file name could point out of the folder.
-    if not re.fullmatch(r"[\w-][\w.-]*", image_id):
+def _photograph(table: Path, sample: int, row: dict[str, str], class_names: list[str]) -> Picture:
+    where, label = f"{table}: row {sample + 1}", row["TrueLabel"]
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", label) or int(label) > len(class_names):
         raise InputError(
-            f"{table}: row {sample + 1} has ImageId {image_id!r}; "
-            "expected a plain name of letters, digits, '.', '_' and '-'."
+            f"{where} has TrueLabel {label!r}; expected a number from 1 to {len(class_names)}."
         )
-    if not re.fullmatch(r"\d{1,9}", label) or not 1 <= int(label) <= len(class_names):
-        raise InputError(
-            f"{table}: row {sample + 1} has TrueLabel {label!r}; "
-            f"expected a whole number from 1 to {len(class_names)} (see categories.csv)."
-        )
-    return Photo(
+    link, page = row.get("License", ""), row.get("OriginalLandingURL", "")
+    return Picture(
         sample=sample,
-        image_id=image_id,
-        path=table.parent / "images" / f"{image_id}.png",
+        name=row["ImageId"],
         label=int(label) - 1,
         class_name=class_names[int(label) - 1],
-        author=decode_octal(row.get("Author", "")) or None,
-        license_url=row.get("License") or None,
-        page_url=row.get("OriginalLandingURL") or None,
+        source=table.parent / "images" / f"{plain_name(row['ImageId'], where)}.png",
+        author=html.unescape(decode_octal(row.get("Author", ""))),
+        license=short_license(link),
+        license_url=link if link.startswith(("https://", "http://")) else "",
+        page_url=page if page.startswith(("https://", "http://")) else "",
     )
 
 
-def decode_octal(text: str) -> str:
-    r"""Undo the octal escapes of UTF-8 bytes in some author names: ``\303\251`` is é."""
-
-    def decode(match: re.Match[str]) -> str:
-        octets = [int(octal, 8) for octal in match[0].split("\\")[1:]]
-        return bytes(octets).decode("utf-8", errors="replace")
-
-    return re.sub(r"(?:\\[0-3][0-7]{2})+", decode, text)
-
-
-def read_rgb(path: Path) -> Image.Image:
-    """The image as 8-bit RGB, fully decoded; InputError where it is damaged or not an image."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it, not scale it
-                    image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-                return image.convert("RGB")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image.") from None
-    except Exception as error:  # Pillow raises whatever the damaged bytes provoke
+def plain_name(image_id: str, where: str) -> str:
+    """An ImageId, which becomes a file name and must not lead out of the folder."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", image_id):
         raise InputError(
-            f"{path}: not a readable image ({_one_line(error)}); expected a PNG."
-        ) from None
+            f"{where} has ImageId {image_id!r}; expected letters, digits, '.', '_' and '-'."
+        )
+    return image_id
 
 
-def read_csv(path: Path, needed: list[str]) -> list[dict[str, str]]:
+def class_folders(folder: str | Path, class_names: ClassNames | None = None) -> Pictures:
+    """Pictures in one subfolder per class, ``<class>/<any name>.png`` (or .jpg, …).
+
+    A subfolder has the name of a class or its number. Samples count up in the order of the sorted
+    paths. Hidden files and folders are skipped; deeper folders and other files are left out.
+    """
+    folder = _path(folder)
+    if _kind(folder) != "folder":
+        found = "not a CSV file" if _kind(folder) else "no such file or folder"
+        raise InputError(
+            f"{folder}: {found}; expected a folder with one subfolder per class, or a CSV file."
+        )
+    found, others = [], []
+    for entry in _visible(folder):
+        for path in _visible(entry) if entry.is_dir() else [entry]:
+            is_picture = entry.is_dir() and path.is_file() and path.suffix.lower() in SUFFIXES
+            (found if is_picture else others).append(path)
+    if not found:
+        raise InputError(
+            f"{folder}: no pictures; expected one subfolder per class with files that end in "
+            f"{', '.join(SUFFIXES)}, or a CSV file."
+        )
+    left_out = _left_out(folder, [name for path in others for name in _files(path, folder)])
+    named = [(path.relative_to(folder).as_posix(), path, path.parent.name) for path in found]
+    return _labeled(named, class_names, str(folder), left_out)
+
+
+def csv_table(path: str | Path, class_names: ClassNames | None = None) -> Pictures:
+    """Pictures that a CSV file lists: ``path``, below the file's own folder, and ``label``.
+
+    A label is the name of a class or its number. Samples count up in the order of the rows.
+    """
+    path = _path(path)
+    root, named = path.parent.resolve(), []
+    for number, row in enumerate(read_csv(path, ["path", "label"]), start=1):
+        file = root / row["path"]
+        if _kind(file) != "file" or not file.resolve().is_relative_to(root):  # links lead out, too
+            raise InputError(
+                f"{path}: row {number} has path {row['path']!r}; expected a file below {root}."
+            )
+        named.append((row["path"], file, row["label"]))
+    return _labeled(named, class_names, str(path))
+
+
+# --- what is in memory --------------------------------------------------------------------------
+
+
+def data_frame(frame: pd.DataFrame, class_names: ClassNames | None = None) -> Pictures:
+    """Pictures that a data frame lists: ``path`` or ``image``, and ``label``, a name or a number.
+
+    An image is whatever ``open_picture`` takes. Samples count up in the order of the rows; the
+    index does not matter. Images in memory are copied, files are read when they are needed.
+    """
+    column = "image" if "image" in frame else "path"
+    if column not in frame or "label" not in frame or frame.empty:
+        raise InputError(
+            f"the data frame has {len(frame)} rows and the columns "
+            f"{', '.join(map(str, frame.columns)) or 'none'}; expected some rows and the columns "
+            "label, and path or image."
+        )
+    named = []
+    for number, (value, label) in enumerate(zip(frame[column], frame["label"], strict=True)):
+        where = f"row {number} of the data frame"
+        if not isinstance(value, str | os.PathLike):
+            named.append((f"row {number}", open_picture(value, where), label))
+        elif _kind(path := _path(value)) == "file":
+            named.append((str(path), path, label))
+        else:
+            raise InputError(f"{where} has {column} {str(value)!r}; expected an existing file.")
+    return _labeled(named, class_names, "the data frame")
+
+
+def torch_dataset(dataset: Sequence, class_names: ClassNames | None = None) -> Pictures:
+    """A torch Dataset, or any sequence, of pairs (picture, label).
+
+    A picture is whatever ``open_picture`` takes: tensors in [0, 1], not yet normalized. All are
+    read once here, for their labels, and again when they are needed; a picture that has changed
+    by then (a random transform) raises InputError. ``class_names`` are by default the data set's
+    own ``classes``.
+    """
+    if len(dataset) == 0:
+        raise InputError("the data set is empty; expected at least one pair (picture, label).")
+    named = []
+    for index in range(len(dataset)):
+        picture, label = _pair(dataset, index)
+        digest = pixels_sha256(open_picture(picture, f"item {index} of the data set"))
+        named.append((f"item {index}", Unchanged(partial(_picture, dataset, index), digest), label))
+    names = getattr(dataset, "classes", None) if class_names is None else class_names
+    return _labeled(named, names, "the data set")
+
+
+def _pair(dataset: Sequence, index: int) -> tuple[Any, Any]:
+    item = dataset[index]
+    if isinstance(item, Mapping) and {"image", "label"} <= item.keys():
+        return item["image"], item["label"]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise InputError(
+            f"item {index} of the data set is a {type(item).__name__}; expected (picture, label)."
+        )
+    return tuple(item)
+
+
+def _picture(dataset: Sequence, index: int) -> Any:
+    return _pair(dataset, index)[0]
+
+
+def _labeled(
+    named: Sequence[tuple[str, Any, Any]],
+    class_names: ClassNames | None,
+    where: str,
+    left_out: Sequence[str] = (),
+) -> Pictures:
+    """One's own pictures, of (name, source, class) each, numbered as they come."""
+    wheres = [f"{where}: {name}" for name, *_ in named]
+    names, labels = labels_of([given for *_, given in named], class_names, wheres)
+    rows = [
+        Picture(sample, name, label, names[label], source)
+        for sample, ((name, source, _), label) in enumerate(zip(named, labels, strict=True))
+    ]
+    return Pictures("your own pictures", names, rows, left_out)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file as texts by column; InputError where it is not what it should be."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)
             columns = reader.fieldnames or []
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({_one_line(error)}).") from None
+    except (ValueError, csv.Error, OSError) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({one_line(error)}).") from None
     for column in needed:
-        if column not in columns:
-            raise InputError(f"{path}: no column {column!r}; found {', '.join(columns) or 'none'}.")
+        if columns.count(column) != 1:
+            found = ", ".join(columns)[:200] or "none"
+            raise InputError(f"{path}: expected one column {column!r}; found {found}.")
     if not rows:
         raise InputError(f"{path}: no rows; expected at least one.")
     for number, row in enumerate(rows, start=1):
@@ -202,5 +296,41 @@ def read_csv(path: Path, needed: list[str]) -> list[dict[str, str]]:
     return rows
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _path(given: str | os.PathLike) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # the home of somebody unknown
+        return Path(given)
+
+
+def _kind(path: Path) -> str:
+    """``"file"``, ``"folder"``, or nothing where there is neither."""
+    try:
+        return "folder" if path.is_dir() else "file" if path.is_file() else ""
+    except (OSError, ValueError):  # a name that is too long, or holds a null byte
+        return ""
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: not readable ({one_line(error)}).") from None
+
+
+def _files(path: Path, folder: Path) -> list[str]:
+    """The visible files below a path, or itself, by their names below ``folder``."""
+    below = [path]
+    if path.is_dir():
+        below = [file for file in path.rglob("*") if file.is_file()] or [path]
+    names = [file.relative_to(folder).as_posix() for file in sorted(below)]
+    return [name for name in names if "/." not in name]
+
+
+def _left_out(folder: Path, names: list[str]) -> list[str]:
+    """The same names, said once."""
+    if names:
+        some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        files = "1 file" if len(names) == 1 else f"{len(names)} files"
+        warnings.warn(f"{folder}: left out {files}: {some}", stacklevel=3)
+    return names

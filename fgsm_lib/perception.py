@@ -1,107 +1,86 @@
-"""How visible a perturbation is: standard measures of image difference, from scikit-image."""
+"""How visible a perturbation is: standard measures of image difference, from scikit-image.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+All are taken on images rounded to 8 bits, as an image file shows them. Images are float (C, H, W)
+in [0, 1], with one or three channels.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import torch
 from skimage.color import deltaE_cie76, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fgsm_lib.attacks import clip_bounds, eight_bit, input_gradient, perturb, random_signs
-from fgsm_lib.study import Study, single
+from fgsm_lib import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 # The smallest color difference that people notice between two plain patches side by side
 # (Mahy, Van Eycken and Oosterlinck 1994), in the units of CIE76.
 JUST_NOTICEABLE_DELTA_E = 2.3
 
-DIRECTIONS = ("FGSM", "random signs")
+
+def to_uint8(image: "torch.Tensor") -> np.ndarray:
+    """Float (C, H, W) in [0, 1] -> uint8 (H, W, C), as an image file holds it."""
+    pixels = image.detach().float().cpu().numpy().clip(0, 1)
+    return np.rint(pixels * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
-def similarity(clean: torch.Tensor, changed: torch.Tensor) -> tuple[float, float]:
-    """PSNR and SSIM of two images, float (3, H, W) in [0, 1], taken as 8-bit images.
+def delta_e(image: "torch.Tensor", other: "torch.Tensor") -> float:
+    """The mean distance ΔE of the pixels' colors in CIELAB (CIE76); 0 for equal images.
 
-    PSNR is in dB, infinite for equal images; SSIM is in [-1, 1], and 1 for equal images.
+    A distance of 2.3 is just noticeable between plain patches; noise is not a plain patch, so
+    this says how far colors move, not what the eye makes of it.
     """
-    a, b = (to_uint8(image) for image in (clean, changed))
+    pair = _pair(image, other)
+    colors = [rgb2lab(each.repeat(3, axis=2) if each.shape[2] == 1 else each) for each in pair]
+    return float(deltaE_cie76(*colors).mean())
+
+
+def psnr(image: "torch.Tensor", other: "torch.Tensor") -> float:
+    """The peak signal-to-noise ratio in dB; infinite for equal images."""
     with np.errstate(divide="ignore"):
-        psnr = peak_signal_noise_ratio(a, b, data_range=255)
-    return float(psnr), float(structural_similarity(a, b, channel_axis=2, data_range=255))
+        return float(peak_signal_noise_ratio(*_pair(image, other), data_range=255))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A clean and an attacked image, float (3, H, W) in [0, 1], rounded to 8 bits.
+def ssim(image: "torch.Tensor", other: "torch.Tensor") -> float:
+    """Structural similarity (Wang et al. 2004) in [-1, 1], 1 for equal images.
 
-    ``direction`` is one of ``DIRECTIONS``. Per pixel, float (H, W): ``lightness``, the L* of the
-    clean image in CIELAB, from 0 (black) to 100 (white), and ``delta_e``, how far the color has
-    moved (CIE76).
+    It compares windows of 7 × 7 pixels: NaN for an image that holds none.
     """
-
-    direction: str
-    epsilon_255: float
-    clean: torch.Tensor
-    changed: torch.Tensor
-    lightness: np.ndarray
-    delta_e: np.ndarray
-
-    def key(self) -> dict[str, object]:
-        """Which attack this is, as columns of a table."""
-        return {"direction": self.direction, "epsilon_255": self.epsilon_255}
-
-    def measures(self) -> dict[str, float]:
-        """``psnr`` and ``ssim`` of ``similarity``, and ``delta_e``, the mean over all pixels."""
-        psnr, ssim = similarity(self.clean, self.changed)
-        return {"psnr": psnr, "ssim": ssim, "delta_e": float(self.delta_e.mean())}
+    pair = _pair(image, other)
+    if min(pair[0].shape[:2]) < 7:
+        return float("nan")
+    return float(structural_similarity(*pair, channel_axis=2, data_range=255))
 
 
-def attacker(
-    study: Study, sample: int
-) -> tuple[torch.Tensor, Callable[[str, float], torch.Tensor]]:
-    """A clean image (3, H, W), and what attacks it: (one of ``DIRECTIONS``, epsilon) -> image."""
-    images, labels = single(study, sample)
-    gradient, _ = input_gradient(study.classifier, images, labels, study.profile.objective)
-    bounds = clip_bounds(images, study.classifier, study.profile.clip)
-    signs = (gradient.sign(), random_signs(images[0], sample)[None])
-    directions = dict(zip(DIRECTIONS, signs, strict=True))
-
-    def attack(direction: str, epsilon: float) -> torch.Tensor:
-        return perturb(images, directions[direction], epsilon, bounds)[0]
-
-    return images[0], attack
+def difference(image: "torch.Tensor", other: "torch.Tensor") -> dict[str, float]:
+    """``delta_e``, ``psnr`` and ``ssim`` of two images of the same shape."""
+    return {measure.__name__: measure(image, other) for measure in (delta_e, psnr, ssim)}
 
 
-def differences(study: Study, sample: int, epsilon_255: Sequence[float]) -> Iterator[Difference]:
-    """What each direction does to a sample at each epsilon."""
-    image, attack = attacker(study, sample)
-    clean = eight_bit(image)
-    colors = rgb2lab(to_uint8(clean))
-    for direction in DIRECTIONS:
-        for epsilon in epsilon_255:
-            changed = eight_bit(attack(direction, epsilon / 255))
-            delta_e = deltaE_cie76(colors, rgb2lab(to_uint8(changed)))
-            yield Difference(direction, epsilon, clean, changed, colors[..., 0], delta_e)
+def crossing(epsilon_255: Sequence[float], values: Sequence[float], level: float) -> float:
+    """The ε at which a measure first reaches a level, between the ε of a grid by a straight line.
+
+    Infinite where it does not reach it on the grid. ``epsilon_255`` has to increase.
+    """
+    epsilon, above = np.asarray(epsilon_255, dtype=float), np.asarray(values, dtype=float) - level
+    if not (np.diff(epsilon) > 0).all():
+        raise InputError(f"epsilon_255 is {list(epsilon_255)}; expected increasing values.")
+    if not (above >= 0).any():
+        return float("inf")
+    there = int(np.argmax(above >= 0))
+    if there == 0:
+        return float(epsilon[0])
+    (x0, x1), (y0, y1) = epsilon[there - 1 : there + 1], above[there - 1 : there + 1]
+    return float(x0 + (x1 - x0) * y0 / (y0 - y1))
 
 
-def difference_table(
-    study: Study, samples: Sequence[int], epsilon_255: Sequence[float]
-) -> pd.DataFrame:
-    """Mean of each of the measures over some samples: one row per direction and epsilon."""
-    rows = [
-        one.key() | one.measures()
-        for sample in samples
-        for one in differences(study, sample, epsilon_255)
-    ]
-    return means(pd.DataFrame(rows))
-
-
-def means(measures: pd.DataFrame) -> pd.DataFrame:
-    """Mean of every measure over the samples: one row per direction and epsilon."""
-    return measures.groupby(["direction", "epsilon_255"], sort=False).mean().reset_index()
-
-
-def to_uint8(image: torch.Tensor) -> np.ndarray:
-    """Float (3, H, W) in [0, 1] -> uint8 (H, W, 3), as an image file holds it."""
-    pixels = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
-    return pixels.permute(1, 2, 0).cpu().numpy()
+def _pair(image: "torch.Tensor", other: "torch.Tensor") -> tuple[np.ndarray, np.ndarray]:
+    if image.shape != other.shape or image.ndim != 3:
+        raise InputError(
+            f"the images have the shapes {tuple(image.shape)} and {tuple(other.shape)}; expected "
+            "(channels, height, width), the same for both."
+        )
+    return to_uint8(image), to_uint8(other)

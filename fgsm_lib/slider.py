@@ -1,192 +1,127 @@
-"""What the ε slider of a case study shows: one stop for each ε of the grid.
+"""The ε slider: one picture under attack, at every ε of its grid.
 
-The page swaps finished pictures, so that a reader sees the very 8-bit images and needs no
-kernel: the files are lossless, and a browser fetches those of one ε when the reader gets there.
+The page computes the pictures itself, from the clean picture and one bit a channel for each of two
+directions, the gradient's sign and the control's: exactly those that a file of 8 bits would hold
+(``book/_static/pixels.js``). What the classifier sees in them comes along, as does every sentence.
 """
 
-import hashlib
+import html
 import io
-from dataclasses import dataclass
+import json
+from base64 import b64encode
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from PIL import Image
 
-from fgsm_lib.cases import Case
+from fgsm_lib import InputError
 from fgsm_lib.perception import to_uint8
 
 
 @dataclass(frozen=True)
-class Guess:
-    """A class that the classifier considers, its probability, and whether it is the label."""
+class Widget:
+    """Something on a page that a script of the site brings to life; ``show`` shows it.
 
-    name: str
-    probability: float
-    true: bool
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Pictures and predictions at one ε. Pictures are uint8 (H, W, 3).
-
-    ``perturbation`` is x̃ - x around middle gray, ``amplified`` times. ``control`` is the step of
-    the same size along random signs. The top-5 lists are of the images before they are rounded
-    to 8 bits; where ``rounds_away`` is true, the rounded image is the clean one again.
+    ``markup`` is the inside of its figure in HTML. ``files`` are contents by name; where a quoted
+    name stands in the markup, the file's address will stand. ``still`` is a PNG file for Jupyter,
+    and ``text`` says in words what one sees.
     """
 
-    epsilon_255: float
-    adversarial: np.ndarray
-    perturbation: np.ndarray
-    control: np.ndarray
-    amplified: float
-    rounds_away: bool
-    top5: list[Guess]
-    control_top5: list[Guess]
+    markup: str
+    text: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    still: bytes = b""
 
 
-def stops(case: Case) -> list[Stop]:
-    """The slider's stops, in the order of the case's grid of ε."""
-    return [_stop(case, epsilon) for epsilon in case.table["epsilon_255"]]
+def slider(case, start: float, *, hero: bool = False) -> Widget:
+    """The ε slider of a ``study.Case``.
 
+    Args:
+        case: The picture under attack, its table and its control.
+        start: The ε in 1/255 that is shown first, and alone where no script runs.
+        hero: As the first thing on a page: the pictures are those of x + ε·sign = x̃, random signs
+            come by a button, and the script begins at ε = 0.
 
-def _stop(case: Case, epsilon_255: float) -> Stop:
-    adversarial = case.adversarial(epsilon_255)
-    amplified = amplification(epsilon_255)
-    rounded = to_uint8(adversarial)
-    return Stop(
-        epsilon_255=epsilon_255,
-        adversarial=rounded,
-        perturbation=around_gray(adversarial - case.image, amplified),
-        control=to_uint8(case.random(epsilon_255)),
-        amplified=amplified,
-        rounds_away=epsilon_255 > 0 and np.array_equal(rounded, to_uint8(case.image)),
-        top5=_guesses(case, case.table, epsilon_255),
-        control_top5=_guesses(case, case.control, epsilon_255),
-    )
-
-
-def amplification(epsilon_255: float) -> float:
-    """The factor that stretches a step of ε to the whole range of a picture around its gray."""
-    return 127 / epsilon_255 if epsilon_255 else 1.0
-
-
-def around_gray(difference: torch.Tensor, amplified: float) -> np.ndarray:
-    """A difference of images, float (3, H, W), as a picture: 0 is gray 128, ±127/255 black/white.
-
-    Returns uint8 (H, W, 3).
+    Raises:
+        InputError: The case has no such ε, or its pixels are not those of an 8-bit picture.
     """
-    gray = (difference.detach() * 255 * amplified + 128).round().clamp(0, 255)
-    return gray.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-
-
-def _guesses(case: Case, table, epsilon_255: float) -> list[Guess]:
-    row = table[table["epsilon_255"] == epsilon_255].iloc[0]
-    return [
-        Guess(case.class_name(index), float(value), bool(index == case.photo.label))
-        for index, value in zip(row["top5_classes"], row["top5_confidences"], strict=True)
-    ]
-
-
-def lossless(pixels: np.ndarray) -> bytes:
-    """A picture, uint8 (H, W, 3), as a WebP file that holds exactly these pixels."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", lossless=True, quality=50, method=3)
-    return file.getvalue()
-
-
-def file_name(sample: int, file: bytes) -> str:
-    """What a picture of a sample is called: equal contents, equal name."""
-    return f"{sample}-{hashlib.sha256(file).hexdigest()[:12]}.webp"
-
-
-def packed(case: Case, start_255: float) -> tuple[dict, dict[str, bytes]]:
-    """The slider as data for a page, and the picture files that the data name.
-
-    ``start_255`` is the ε that is shown first. Equal pictures are one file.
-    """
-    files: dict[str, bytes] = {}
-
-    def named(pixels: np.ndarray) -> str:
-        file = lossless(pixels)
-        name = file_name(case.photo.sample, file)
-        files[name] = file
-        return name
-
-    entries = [
-        {
-            "epsilon": stop.epsilon_255,
-            "value": _value_text(stop),
-            "summary": _summary(stop),
-            "pictures": [
-                {"what": what, "file": named(pixels), "title": title, "text": text, "alt": alt}
-                for what, pixels, (title, text, alt) in _pictures(stop)
-            ],
-            "top5": [_plain(guess) for guess in stop.top5],
-            "control": _plain(stop.control_top5[0]),
-        }
-        for stop in stops(case)
-    ]
-    epsilons = [entry["epsilon"] for entry in entries]
-    height, width = case.image.shape[1:]
+    grid = [float(epsilon) for epsilon in case.table["epsilon_255"]]
+    if start not in grid:
+        listed = ", ".join(f"{epsilon:g}" for epsilon in grid)
+        raise InputError(f"start is {start!r}; expected an ε in 1/255 of the grid: {listed}.")
+    clean, levels = to_uint8(case.image), 255 * case.image
+    if not torch.equal(levels, levels.round()):
+        raise InputError(f"{case.picture.name}: its pixels are not whole levels of 255.")
+    stops = [_stop(case, epsilon, hero) for epsilon in grid]
+    shown = stops[grid.index(start)]["signs"]
+    pixels = [_drawn(case, picture["what"], start) for picture in shown["pictures"]]
+    height, width = clean.shape[:2]
     data = {
-        "start": epsilons.index(start_255),
-        "label": case.class_name(case.photo.label),
-        "width": width,
-        "height": height,
-        "stops": entries,
+        "start": 0 if hero else grid.index(start),
+        "clean": "data:image/webp;base64," + b64encode(lossless(clean)).decode(),
+        "bounds": [[_channel(bound, c) for bound in case.bounds] for c in range(3)],
+        "directions": {"signs": _bits(case.direction), "control": _bits(case.random_direction)},
+        "stops": stops,
     }
-    return data, files
-
-
-def _pictures(stop: Stop) -> list[tuple[str, np.ndarray, tuple[str, str, str]]]:
-    """Name and pixels of each picture of a stop; with its title, the line below, and alt text."""
-    epsilon = f"ε = {stop.epsilon_255:g}/255"
-    if stop.epsilon_255 == 0:
-        seen = _seen(stop.top5)
-        clean = ("clean image", seen, f"The clean image, classified as {seen}.")
-        gray = ("perturbation", "nothing is added", "A gray picture: no perturbation at ε = 0.")
-        same = ("random signs (control)", seen, f"The clean image again, classified as {seen}.")
-        texts = clean, gray, same
-    else:
-        seen, control = _seen(stop.top5), _seen(stop.control_top5)
-        factor = f"amplified {_rounded(stop.amplified)} ×"
-        texts = (
-            ("adversarial image", seen, f"The image after a step of {epsilon}: {seen}."),
-            ("perturbation", factor, f"The perturbation at {epsilon}, colored noise, {factor}."),
-            (
-                "random signs (control)",
-                control,
-                f"The image after a step of {epsilon} along random signs: {control}.",
-            ),
-        )
-    pixels = {
-        "adversarial": stop.adversarial,
-        "perturbation": stop.perturbation,
-        "control": stop.control,
-    }
-    return [(what, array, text) for (what, array), text in zip(pixels.items(), texts, strict=True)]
-
-
-def _seen(guesses: list[Guess]) -> str:
-    return f"{guesses[0].name}, {guesses[0].probability:.1%}"
-
-
-def _value_text(stop: Stop) -> str:
-    """What a screen reader says for a position of the slider: "ε = 4/255, sock 31%"."""
-    first = stop.top5[0]
-    return f"ε = {stop.epsilon_255:g}/255, {first.name} {first.probability * 100:.0f}%"
-
-
-def _summary(stop: Stop) -> str:
-    """One sentence on a stop: what is seen, whether that is right, and what the control does."""
-    if stop.epsilon_255 == 0:
-        return f"The clean image: {_seen(stop.top5)} ({_verdict(stop.top5)})."
-    text = (
-        f"At ε = {stop.epsilon_255:g}/255 the classifier sees {_seen(stop.top5)} "
-        f"({_verdict(stop.top5)}); after random signs of the same size "
-        f"{_seen(stop.control_top5)} ({_verdict(stop.control_top5)})."
+    stills = {f"{place}.webp": lossless(picture) for place, picture in enumerate(pixels)}
+    script = f"fgsm.slide(document.currentScript.parentElement, {json.dumps(data)});\n"
+    return Widget(
+        markup=_markup(shown, hero, len(grid), f'width="{width}" height="{height}"'),
+        text=shown["summary"],
+        files={"data.js": script.encode(), **stills},
+        still=encoded(np.hstack(pixels), "PNG"),
     )
-    if stop.rounds_away:
+
+
+# --- what is seen at one ε -----------------------------------------------------------------------
+
+
+def _stop(case, epsilon: float, hero: bool) -> dict:
+    """What the page shows at one ε, for the attack ("signs") and for random signs ("control")."""
+    attack, control = (_guesses(case, table, epsilon) for table in (case.table, case.control))
+    before = _guesses(case, case.table, 0)[0]
+    views = {"signs": attack, "control": control}
+    return {"epsilon": epsilon} | {
+        direction: {
+            "top": guesses,
+            "verdict": _verdict(guesses[0], before, epsilon),
+            "value": f"ε = {epsilon:g}/255, {guesses[0][0]} {100 * guesses[0][1]:.0f}%",
+            "summary": _summary(case, epsilon, attack[0], control[0]),
+            "pictures": _pictures(epsilon, direction, views, before, hero),
+        }
+        for direction, guesses in views.items()
+    }
+
+
+def _guesses(case, table, epsilon: float) -> list[list]:
+    """The most probable classes, as [name, probability, whether it is the label]."""
+    row = table[table["epsilon_255"] == epsilon].iloc[0]
+    return [
+        [case.name(index), round(float(probability), 5), bool(index == case.picture.label)]
+        for index, probability in zip(row["top_classes"], row["top_confidences"], strict=True)
+    ]
+
+
+def _verdict(guess: list, before: list, epsilon: float) -> str:
+    right = "right" if guess[2] else "wrong"
+    return f"{right}: the clean picture" if not epsilon else f"{right}; before: {_seen(before)}"
+
+
+def _seen(guess: list) -> str:
+    return f"{guess[0]}, {guess[1]:.1%}"
+
+
+def _summary(case, epsilon: float, attack: list, control: list) -> str:
+    """What is seen, whether that is right, and what the control does, in one sentence."""
+    said = [f"{_seen(guess)} ({'right' if guess[2] else 'wrong'})" for guess in (attack, control)]
+    if not epsilon:
+        return f"The clean image: {said[0]}."
+    text = (
+        f"At ε = {epsilon:g}/255 the classifier sees {said[0]}; after random signs of the same "
+        f"size {said[1]}."
+    )
+    if np.array_equal(to_uint8(case.adversarial(epsilon)), to_uint8(case.image)):
         text += (
             " The step is too small for a picture of 8 bits: what you see is the clean image, "
             "what is classified is the image before rounding."
@@ -194,13 +129,103 @@ def _summary(stop: Stop) -> str:
     return text
 
 
-def _verdict(guesses: list[Guess]) -> str:
-    return "correct" if guesses[0].true else "wrong"
+def _pictures(epsilon: float, direction: str, views: dict, before: list, hero: bool) -> list[dict]:
+    """Three pictures with title, line below and alt text; ``what`` says how they are drawn."""
+    factor = f"amplified {_amplification(epsilon):,.0f}×" if epsilon else "nothing is added"
+    step = f"a step of ε = {epsilon:g}/255"
+    names = {"signs": "the gradient's signs", "control": "random signs"}
+
+    def image(direction: str, title: str) -> dict:
+        seen = _seen(views[direction][0])
+        alt = f"The picture after {step} along {names[direction]}: {seen}."
+        return {"what": f"image {direction}", "title": title, "seen": seen, "alt": alt}
+
+    title = f"+ ε · {'sign(∇J)' if direction == 'signs' else 'random signs'}"
+    shown_step = {
+        "what": f"step {direction}",
+        "title": title if hero else "the step",
+        "seen": factor,
+        "alt": f"The perturbation around gray, colored noise: {factor}.",
+    }
+    if not hero:
+        return [image("signs", "after the step"), shown_step, image("control", "random signs")]
+    alt = f"The clean picture: {_seen(before)}."
+    clean = {"what": "clean", "title": "the picture, x", "seen": _seen(before), "alt": alt}
+    return [clean, shown_step, image(direction, "= x̃")]
 
 
-def _plain(guess: Guess) -> list:
-    return [guess.name, round(guess.probability, 5), guess.true]
+# --- pixels --------------------------------------------------------------------------------------
 
 
-def _rounded(factor: float) -> str:
-    return f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
+def _bits(direction: torch.Tensor) -> list[str]:
+    """A direction, (C, H, W) in {-1, 0, 1}, as base64 of one bit a channel: where it is 1.
+
+    A second plane says where it is 0, if it is anywhere.
+    """
+    values = direction.cpu().expand(3, -1, -1).permute(1, 2, 0).numpy().ravel()
+    planes = [values > 0] + [values == 0] * bool((values == 0).any())
+    return [b64encode(np.packbits(plane)).decode() for plane in planes]
+
+
+def _channel(bound: torch.Tensor | float, channel: int) -> float:
+    """The smallest or largest value of a channel; a gray picture's is that of all three."""
+    values = torch.as_tensor(bound).flatten()
+    return float(values[min(channel, len(values) - 1)])
+
+
+def _drawn(case, what: str, epsilon: float) -> np.ndarray:
+    """One of the pictures at an ε, uint8 (H, W, 3): a perturbation is drawn around gray."""
+    kind, _, direction = what.partition(" ")
+    if kind == "clean":
+        return to_uint8(case.image)
+    image = (case.adversarial if direction == "signs" else case.random)(epsilon)
+    if kind == "image":
+        return to_uint8(image)
+    return to_uint8((128 / 255 + (image - case.image) * _amplification(epsilon)).clamp(0, 1))
+
+
+def _amplification(epsilon: float) -> float:
+    """The factor that stretches a step of ε/255 to the whole range of a picture around its gray."""
+    return 127 / epsilon if epsilon else 1.0
+
+
+def lossless(pixels: np.ndarray) -> bytes:
+    """A picture, uint8 (H, W, 3), as a WebP file that holds exactly these pixels."""
+    return encoded(pixels, "WEBP", lossless=True, method=4)
+
+
+def encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
+    """A picture, uint8 (H, W, 3) or gray (H, W, 1), as a file of the kind that Pillow calls so."""
+    buffer = io.BytesIO()
+    colored = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    Image.fromarray(colored).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+# --- HTML ----------------------------------------------------------------------------------------
+
+
+def _markup(view: dict, hero: bool, stops: int, size: str) -> str:
+    """What stands on the page before the script runs, and all there is where none runs."""
+    (name, probability, right), *_ = view["top"]
+    pictures = "".join(
+        f'<div class="picture"><p class="title">{html.escape(picture["title"])}</p>'
+        f'<canvas class="pst-js-only" {size} role="img" aria-label="{html.escape(picture["alt"])}">'
+        f'</canvas><noscript><img src="{place}.webp" {size} alt="{html.escape(picture["alt"])}">'
+        f'</noscript><p class="seen">{html.escape(picture["seen"])}</p></div>'
+        for place, picture in enumerate(view["pictures"])
+    )
+    switch = '<button type="button" aria-pressed="false">random signs instead</button>'
+    readings = '<div class="readings pst-js-only"></div>'
+    return (
+        f'<div class="epsilon-slider{" hero" if hero else ""}"><div class="stage">'
+        f'<p class="verdict {"right" if right else "wrong"}"><span class="sign"></span>'
+        f'<strong>{html.escape(name)}</strong> <span class="sure">{probability:.1%}</span> '
+        f'<span class="note">{html.escape(view["verdict"])}</span></p>'
+        f'<div class="pictures">{pictures}</div>'
+        '<div class="control pst-js-only"><label>Size of the step: '
+        f'<output></output><input type="range" min="0" max="{stops - 1}" disabled></label>'
+        f"{switch if hero else ''}</div></div>"
+        f'<p class="summary" aria-live="polite">{html.escape(view["summary"])}</p>'
+        f'{"" if hero else readings}<script defer src="data.js"></script></div>'
+    )

@@ -1,142 +1,345 @@
-"""A study: one profile, opened. What every notebook starts from."""
+"""A study: pictures, a classifier and their tables. What every notebook starts from."""
 
-from dataclasses import dataclass, replace
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
+from numbers import Integral
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import torch
-from filelock import FileLock
 
-from fgsm_lib.attacks import Clip
-from fgsm_lib.classifiers import Classifier, load_classifier
-from fgsm_lib.datasets import PhotoDataset, read_class_names
-from fgsm_lib.minimal import minimal_fingerprint, write_minimal
-from fgsm_lib.profiles import (
-    DEMO,
-    Profile,
-    build_folder,
-    data_folder,
-    load_profile,
-    variant_name,
-)
-from fgsm_lib.shards import read_provenance, read_table, write_sweep
-from fgsm_lib.sweep import SweepSettings, provenance
+from fgsm_lib import InputError, attacks, datasets, published
+from fgsm_lib.checks import GradientError
+from fgsm_lib.classifiers import Classifier, check_door, short_name
+from fgsm_lib.datasets import Picture, Pictures
+from fgsm_lib.networks import copied, network_sha256
+from fgsm_lib.profiles import DEMO, Grids, Profile, load_profile
+from fgsm_lib.store import Machine, provenance, same_probe, sweep, writing
+from fgsm_lib.sweep import SweepSettings, naming
+from fgsm_lib.weights import best_device, load_classifier, timm_preprocessing
+
+TRIAL = 8  # pictures that the door looks at
 
 
 @dataclass
 class Study:
-    """Images, classifier and results of one profile; tables are computed where they are missing.
+    """Pictures, classifier and tables of one profile; tables are computed where they are missing.
 
-    ``scheduler`` is the address of a Dask scheduler that sweeps run on, see ``cluster``.
+    ``folder`` keeps the tables. ``machine`` says where sweeps run.
     """
 
     profile: Profile
-    dataset: PhotoDataset
+    pictures: Pictures
     classifier: Classifier
     folder: Path
-    scheduler: str | None = None
+    machine: Machine = field(default_factory=Machine)
 
     @property
-    def sweep_settings(self) -> SweepSettings:
-        return SweepSettings(
-            self.profile.sweep_epsilon_255, self.profile.objective, self.profile.clip
+    def names(self) -> list[str]:
+        """The classes by their first synonym, in the order of the logits."""
+        return [short_name(name) for name in self.classifier.class_names]
+
+    @cached_property
+    def shown(self) -> "Study":
+        """The study whose pictures the pages show one by one; itself, if the profile names none."""
+        return open_study(self.profile.shown) if self.profile.shown else self
+
+    @cached_property
+    def cases(self) -> "list[Case]":
+        """The case studies: the profile's own, or those of the pictures shown."""
+        study = self if self.profile.cases else self.shown
+        return [study.case(sample) for sample in study.profile.cases]
+
+    def settings(self, **changes) -> SweepSettings:
+        """What the profile sweeps, with some of it changed."""
+        profile = self.profile
+        own = SweepSettings(profile.sweep_epsilon_255, profile.objective, profile.clip)
+        return replace(own, **{key: value for key, value in changes.items() if value is not None})
+
+    def table(
+        self,
+        direction: str = "gradient",
+        *,
+        objective: str | None = None,
+        clip: str | None = None,
+        bits: int | None = None,
+        epsilon_255: Sequence[float] | None = None,
+        every: int = 1,
+        samples: Sequence[int] | None = None,
+    ) -> pd.DataFrame:
+        """One row per sample and epsilon, in the columns of ``sweep.SCHEMA``.
+
+        Args:
+            direction: "gradient", or "random" for random signs, the control.
+            objective, clip, epsilon_255: other ones than the profile's.
+            bits: 8 for what an image file keeps of the attacked picture.
+            every: only the samples whose number is divisible by this.
+            samples: only these.
+        """
+        given = {"objective": objective, "clip": clip, "bits": bits, "epsilon_255": epsilon_255}
+        settings = self.settings(direction=direction, **given)
+        if not isinstance(every, Integral) or every < 1:
+            raise InputError(f"every is {every!r}; expected a whole number above 0.")
+        if not isinstance(samples, Iterable | None):
+            raise InputError(f"samples is {samples!r}; expected a list of sample numbers.")
+        rows = self.pictures.rows if samples is None else map(self.pictures.picture, samples)
+        chosen = [row.sample for row in rows if row.sample % every == 0]
+        folder = self._table_folder(settings)
+        return sweep(self.pictures, self.classifier, settings, folder, chosen, self.machine)
+
+    def _table_folder(self, settings: SweepSettings) -> Path:
+        """The folder of one kind of table, by a fingerprint of all that its numbers depend on.
+
+        The probe is compared as numbers, because another processor rounds otherwise.
+        """
+        origin = self.provenance | {key: value for key, value in asdict(settings).items()}
+        del origin["epsilon_255"]
+        found = origin.pop("probe")
+        key = sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:16]
+        for folder in sorted(self.folder.glob(f"{key}-*")):
+            with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: written again
+                known = json.loads((folder / "provenance.json").read_text())
+                if same_probe(known["probe"], found):
+                    return folder
+        last = sha256(json.dumps(found).encode()).hexdigest()[:8]
+        folder = self.folder / f"{key}-{last}"
+        facts, unfinished = folder / "provenance.json", folder / f"provenance.{os.getpid()}"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            unfinished.write_text(json.dumps({**origin, "probe": found}, indent=2) + "\n")
+            unfinished.replace(facts)
+        return folder
+
+    @cached_property
+    def provenance(self) -> dict[str, object]:
+        """What the numbers of all tables depend on, settings aside."""
+        return provenance(self.pictures, self.classifier)
+
+    def picture(self, sample: str | int) -> Picture:
+        """One picture, by its number in the set or by its name; InputError where there is none."""
+        named = [picture for picture in self.pictures if picture.name == sample]
+        return named[0] if named else self.pictures.picture(sample)
+
+    def image(self, sample: str | int) -> tuple[torch.Tensor, torch.Tensor]:
+        """One picture as a batch of one: images (1, C, H, W) in [0, 1] and labels (1,)."""
+        picture = self.picture(sample)
+        pixels = self.classifier.to_pixels(self.pictures.read(picture.sample))[None]
+        images = pixels.to(self.classifier.device)
+        return images, torch.tensor([picture.label], device=images.device)
+
+    def case(self, sample: str | int) -> "Case":
+        """One picture under attack; InputError where the set has no such picture."""
+        picture = self.picture(sample)
+        images, labels = self.image(picture.sample)
+        gradient, _ = attacks.input_gradient(
+            self.classifier, images, labels, self.profile.objective
+        )
+        one = {"epsilon_255": self.profile.epsilon_255.cases, "samples": [picture.sample]}
+        return Case(
+            picture=picture,
+            image=images[0],
+            gradient=gradient[0],
+            bounds=attacks.clip_bounds(images, self.classifier, self.profile.clip),
+            table=self.table(**one),
+            control=self.table("random", **one),
+            published=published.sample_curve(picture),
+            names=self.names,
         )
 
+
+@dataclass(frozen=True)
+class Case:
+    """One picture of a study.
+
+    ``image`` is float32 (C, H, W) in [0, 1], ``gradient`` is that of the objective, of the same
+    shape. ``table`` and ``control`` (random signs) hold one row per epsilon, in the columns of
+    ``sweep.SCHEMA``; ``published`` is the original page's curve, where it has one.
+    """
+
+    picture: Picture
+    image: torch.Tensor
+    gradient: torch.Tensor
+    bounds: attacks.Bounds
+    table: pd.DataFrame
+    control: pd.DataFrame
+    published: pd.DataFrame | None
+    names: list[str]
+
     @property
-    def control_settings(self) -> SweepSettings:
-        return replace(self.sweep_settings, direction="random")
+    def direction(self) -> torch.Tensor:
+        """The sign of the gradient, in {-1, 0, 1}."""
+        return self.gradient.sign()
 
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The sweep over all images: one row per sample and epsilon (see ``sweep.SCHEMA``)."""
-        return self._table("sweep", self.sweep_settings, self.dataset)
+    @property
+    def random_direction(self) -> torch.Tensor:
+        """The control's direction, in {-1, 1}; the same in every run."""
+        return attacks.random_signs(self.image, seed=self.picture.sample)
 
-    @cached_property
-    def control(self) -> pd.DataFrame:
-        """The same with random signs in place of the gradient's.
+    def adversarial(self, epsilon_255: float) -> torch.Tensor:
+        """The attacked image x̃ at one epsilon, shaped like ``image``."""
+        return self._moved(self.direction, epsilon_255)
 
-        Of every n-th image only, where the profile says so ([every] control).
-        """
-        return self._thinned("control", self.control_settings, self.profile.every_control)
+    def random(self, epsilon_255: float) -> torch.Tensor:
+        """The control: the same step into a random direction."""
+        return self._moved(self.random_direction, epsilon_255)
 
-    @cached_property
-    def eight_bit(self) -> pd.DataFrame:
-        """What an image file with 8 bits a channel keeps of the attack, at the smallest epsilons.
+    def _moved(self, direction: torch.Tensor, epsilon_255: float) -> torch.Tensor:
+        return attacks.perturb(self.image[None], direction[None], epsilon_255 / 255, self.bounds)[0]
 
-        Of the images of ``control``.
-        """
-        grid = self.profile.eight_bit_epsilon_255
-        settings = replace(self.sweep_settings, epsilon_255=grid, eight_bit=True)
-        return self._thinned("eight-bit", settings, self.profile.every_control)
+    def row(self, epsilon_255: float) -> pd.Series:
+        """What the classifier says at one epsilon of the grid; InputError where it is not on it."""
+        rows = self.table[self.table["epsilon_255"] == epsilon_255]
+        if rows.empty:
+            grid = ", ".join(f"{epsilon:g}" for epsilon in self.table["epsilon_255"])
+            raise InputError(f"epsilon_255 is {epsilon_255!r}; expected one of {grid}.")
+        return rows.iloc[0]
 
-    @cached_property
-    def minimal(self) -> pd.DataFrame:
-        """The minimal adversarial epsilon of each initially correct image (``minimal.SCHEMA``).
-
-        Of every n-th image only, where the profile says so ([every] minimal).
-        """
-        path, settings = self.folder / "minimal.parquet", self.sweep_settings
-        table = self.table[self.table["sample"] % self.profile.every_minimal == 0]
-        origin = provenance(self.dataset, self.classifier, settings)["fingerprint"]
-        expected = minimal_fingerprint(origin, self.profile.every_minimal)
-        with FileLock(path.with_name(f"{path.name}.lock")):  # who comes second finds it done
-            measured = read_table(path, expected)
-            if measured is None:
-                write_minimal(self.dataset, self.classifier, settings, table, path, expected)
-                measured = pd.read_parquet(path)
-        return measured
-
-    def variant(self, objective: str, clip: Clip) -> pd.DataFrame:
-        """The sweep with one of the objectives and clips, at ``objectives_epsilon_255``.
-
-        Of every n-th image only, where the profile says so ([every] objectives, and clips for the
-        clip that is not the profile's). Its own objective and clip need no computing again.
-        """
-        profile = self.profile
-        if (objective, clip) == (profile.objective, profile.clip):
-            rows = self.table[self.table["epsilon_255"].isin(profile.objectives_epsilon_255)]
-            return rows[rows["sample"] % profile.every_objectives == 0]
-        step = profile.every_objectives if clip == profile.clip else profile.every_clips
-        settings = SweepSettings(profile.objectives_epsilon_255, objective, clip)
-        return self._thinned(variant_name(objective, clip), settings, step)
-
-    def _thinned(self, name: str, settings: SweepSettings, step: int) -> pd.DataFrame:
-        """The table of every n-th image, numbered as in the whole set."""
-        table = self._table(name, settings, self.dataset.every(step))
-        return table.assign(sample=table["sample"] * step)
-
-    def _table(self, name: str, settings: SweepSettings, dataset: PhotoDataset) -> pd.DataFrame:
-        path = self.folder / f"{name}.parquet"
-        expected = provenance(dataset, self.classifier, settings)["fingerprint"]
-        table = read_table(path, expected)
-        if table is None or read_provenance(path).get("fingerprint") != expected:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_sweep(dataset, self.classifier, settings, path, self.scheduler)
-            table = pd.read_parquet(path)
-        return table
+    def name(self, index: int) -> str:
+        """A class by its first synonym."""
+        return self.names[index]
 
 
-def single(study: Study, sample: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """One sample as a batch of one, on the classifier's device: images (1, 3, H, W), labels (1,).
+# --- opening -------------------------------------------------------------------------------------
 
-    Laid out as the classifier's weights are, which is how a sweep computes.
+
+def open_study(
+    profile: str | Path | Profile = DEMO,
+    *,
+    data: str | Path | None = None,
+    weights: str | Path | None = None,
+    arch: str | None = None,
+    results: str | Path | None = None,
+    machine: Machine | None = None,
+) -> Study:
+    """Open a profile by name, or by the path of its TOML file.
+
+    ``results`` is the folder for the tables, by default ``_build/<profile>/tables``.
+
+    Raises InputError where its data or weights are missing or damaged, or where measuring the
+    classifier would mislead (see ``classifiers.check_door``).
     """
-    image, label = study.dataset[sample]
-    images = image.to(study.classifier.device)[None].contiguous(memory_format=torch.channels_last)
-    return images, torch.tensor([label], device=images.device)
-
-
-def open_study(profile: str | Profile = DEMO) -> Study:
-    """Open a profile by name (or by the path of its TOML file).
-
-    Raises InputError where its data or weights are missing or damaged.
-    """
-    if isinstance(profile, str):
-        profile = load_profile(profile)
-    folder = data_folder(profile)
+    if not isinstance(profile, Profile):
+        profile = load_profile(profile, data=data, weights=weights, arch=arch)
+    pictures = _pictures(profile)
     classifier = load_classifier(
-        profile.arch, read_class_names(folder), profile.weights, profile.weights_sha256
+        profile.arch, pictures.class_names, profile.weights or None, profile.weights_sha256 or None
     )
-    dataset = PhotoDataset(folder, classifier.to_pixels)
-    return Study(profile, dataset, classifier, build_folder() / profile.name)
+    folder = build_folder() / profile.name / "tables" if results is None else Path(results)
+    study = Study(profile, pictures, classifier, folder.expanduser(), machine or Machine())
+    if profile.pictures == "folder":  # the others are known
+        _check(classifier, pictures)
+    return study
+
+
+def _pictures(profile: Profile) -> Pictures:
+    if profile.pictures == "toys":
+        return datasets.demo_toys()
+    if profile.pictures == "photographs":
+        return datasets.photographs()
+    if not profile.data:
+        raise InputError(
+            f"the profile {profile.name} needs a folder of photographs: DATA=<folder with "
+            "dev_dataset.csv and images/>, or fgsm fetch nips2017."
+        )
+    if (Path(profile.data) / "dev_dataset.csv").is_file() or not Path(profile.data).exists():
+        return datasets.nips2017(profile.data)
+    return datasets.pictures_from(profile.data, datasets.imagenet_classes())
+
+
+def _check(classifier: Classifier, pictures: Pictures) -> None:
+    """The door, for a few pictures from all over the set, at least two rows."""
+    step = max(1, len(pictures) // TRIAL)
+    some = pictures.samples[::step][:TRIAL]
+    some = some * 2 if len(some) == 1 else some
+    pixels = torch.stack([classifier.to_pixels(pictures.read(sample)) for sample in some])
+    labels = [pictures.picture(sample).label for sample in some]
+    try:
+        check_door(classifier, pixels.to(classifier.device), torch.tensor(labels))
+    except GradientError as error:
+        raise naming(error, pictures, some) from None
+
+
+def build_folder() -> Path:
+    """``_build`` of the project one is in, or of the current folder outside the project.
+
+    The build runs every notebook from a folder of its own and says so with FGSM_BUILD.
+    """
+    if "FGSM_BUILD" in os.environ:
+        return Path(os.environ["FGSM_BUILD"])
+    here = Path.cwd()
+    projects = [folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()]
+    return (projects[0] if projects else here) / "_build"
+
+
+def own_study(
+    network: torch.nn.Module | Classifier,
+    images: object,
+    class_names: Sequence[str] | Mapping | None = None,
+    results: str | Path = "results",
+    *,
+    objective: str = "cross_entropy",
+    epsilon_255: Sequence[float] | None = None,
+    batch: int | None = None,
+    device: str | torch.device | None = None,
+    **preprocessing,
+) -> Study:
+    """A study of any network on any pictures.
+
+    Args:
+        network: takes normalized images, floats (N, C, H, W); returns logits (N, classes), or an
+            object with ``.logits``. What is measured is a copy.
+        images: a folder with one subfolder per class, a CSV file, a data frame, or a torch
+            ``Dataset``; see ``datasets``.
+        class_names: in the order of the logits, or a dictionary by index or by name.
+        results: the folder for the tables. A table is computed again for another network (its
+            weights, its layers, its answers), other pictures or another objective.
+        objective: "cross_entropy", or "true_logit", whose gradient does not vanish where the
+            softmax is exactly 1.
+        epsilon_255: the grid of ε in 1/255; by default that of the profile nips2017.
+        batch: pictures a pass.
+        device: where to compute; a GPU if there is one, by default.
+        preprocessing: ``resize``, ``crop``, ``mean``, ``std`` and ``interpolation`` of
+            ``Classifier``; those left out are those of a timm network's own configuration, and
+            ImageNet's for any other network.
+
+    Raises InputError where measuring would mislead (see ``classifiers.check_door``).
+    """
+    unknown = preprocessing.keys() - {"resize", "crop", "mean", "std", "interpolation"}
+    if unknown:
+        raise InputError(f"unknown argument {sorted(unknown)[0]!r} of own_study.")
+    if not isinstance(results, str | os.PathLike):
+        raise InputError(f"results is {results!r}; expected a folder for the tables.")
+    results = Path(results).expanduser()
+    if isinstance(network, Classifier):
+        if preprocessing or datasets.class_list(class_names) not in (None, network.class_names):
+            raise InputError("network is a Classifier; expected its own names and preprocessing.")
+        classifier = copied(network).to(network.device if device is None else best_device(device))
+        classifier.sha256 = network_sha256(classifier.network)
+    else:
+        if hasattr(network, "pretrained_cfg"):
+            preprocessing = timm_preprocessing(network) | preprocessing
+        classifier = Classifier(network, class_names, **preprocessing).to(best_device(device))
+    pictures = datasets.pictures_from(images, classifier.class_names)
+    grid = {} if epsilon_255 is None else {"epsilon_255": _grids(epsilon_255)}
+    nips = load_profile("nips2017", data=".")
+    profile = msgspec.structs.replace(
+        nips, name=results.name, title="my own pictures", kind="pictures", arch=classifier.name,
+        cases=(), shown="", objective=objective, **grid,
+    )  # fmt: skip
+    study = Study(profile, pictures, classifier, results, Machine(batch=batch))
+    study.settings()  # checks objective and grid before anything is computed
+    _check(classifier, pictures)
+    return study
+
+
+def _grids(epsilon_255: Sequence[float]) -> Grids:
+    """One grid for all pages, from the clean picture on."""
+    checked = SweepSettings(epsilon_255).epsilon_255
+    grid = tuple(sorted({0.0, *checked}))
+    return Grids(grid, grid, grid, grid)

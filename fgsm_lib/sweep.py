@@ -1,42 +1,54 @@
-"""The epsilon-sweep: attack every image of a set at every epsilon, into one tidy table.
+"""The epsilon-sweep: attack pictures at every epsilon, into one tidy table.
 
 x̃(ε) = clip(x + ε · sign g), and g does not depend on ε. So a sweep over E values costs one
-backward pass and E forward passes per image, and the pass at ε = 0 is the gradient's own.
+backward pass and E forward passes a picture, and the pass at ε = 0 is the gradient's own. On a CPU
+the forward passes run in ONNX Runtime where that gives the same answers in less time.
 
-This module computes the rows; ``shards`` keeps them.
+This module computes rows; ``store`` keeps them.
 """
 
-import ast
-import hashlib
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Literal
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from fgsm_lib import attacks, classifiers, datasets
+from fgsm_lib import InputError, attacks
+from fgsm_lib.checks import GradientError, first_line
 from fgsm_lib.classifiers import Classifier
-from fgsm_lib.datasets import PhotoDataset
-from fgsm_lib.errors import InputError
+from fgsm_lib.datasets import Pictures
+
+BATCH = {"cpu": 8, "cuda": 128, "mps": 32}  # pictures a pass; on two cores the best of 4 to 32
+TOP = 5
+REPAID = 400  # forward passes that repay the second or two of an export
+TIE = 1e-4  # where two probabilities are closer than this, float rounding may decide
 
 SCHEMA = pa.schema(
     [
-        pa.field("sample", pa.int32(), metadata={"is": "row of the data set, from 0"}),
-        pa.field("label", pa.int16(), metadata={"is": "true class, from 0"}),
+        pa.field("sample", pa.int32(), metadata={"is": "number in the set"}),
+        pa.field("label", pa.int32(), metadata={"is": "true class, from 0"}),
         pa.field("epsilon_255", pa.float64(), metadata={"is": "epsilon in units of 1/255"}),
-        pa.field("predicted_class", pa.int16(), metadata={"is": "most probable class, from 0"}),
+        pa.field("predicted_class", pa.int32(), metadata={"is": "most probable class, from 0"}),
         pa.field("confidence", pa.float32(), metadata={"is": "largest softmax probability"}),
         pa.field("confidence_true", pa.float32(), metadata={"is": "probability of the label"}),
         pa.field("correct", pa.bool_(), metadata={"is": "predicted_class equals label"}),
-        pa.field("correct_top5", pa.bool_(), metadata={"is": "label among the top-5 classes"}),
-        pa.field("top5_classes", pa.list_(pa.int16()), metadata={"is": "most probable first"}),
-        pa.field("top5_confidences", pa.list_(pa.float32()), metadata={"is": "of those classes"}),
+        pa.field(
+            "correct_top5", pa.bool_(), metadata={"is": "label among 5; null for <= 5 classes"}
+        ),
+        pa.field("top_classes", pa.list_(pa.int32()), metadata={"is": "up to 5, best first"}),
+        pa.field("top_confidences", pa.list_(pa.float32()), metadata={"is": "of those classes"}),
+        pa.field("margin", pa.float32(), metadata={"is": "z_y - largest other logit"}),
+        pa.field("log_odds", pa.float32(), metadata={"is": "z_y - logsumexp of the others"}),
+        pa.field("gradient_l1", pa.float32(), metadata={"is": "sum of |dJ/dx|; random signs: NaN"}),
         pa.field("zero_gradients", pa.int32(), metadata={"is": "pixel values whose sign is 0"}),
+        pa.field("attacked", pa.bool_(), metadata={"is": "the direction is not 0 everywhere"}),
     ]
 )
 
@@ -45,61 +57,87 @@ SCHEMA = pa.schema(
 class SweepSettings:
     """What is swept.
 
-    ``direction`` "random" replaces the gradient's sign by a seeded coin. With ``eight_bit`` the
-    classifier sees what a file with 8 bits a channel would keep of the attacked image; the
-    gradient is that of the image as it is.
+    ``direction`` "random" replaces the gradient's sign by a seeded coin. With ``bits`` = 8 the
+    classifier sees what a file with 8 bits a channel would keep of the attacked picture; the
+    gradient is that of the picture as it is.
     """
 
     epsilon_255: tuple[float, ...]
     objective: str = "cross_entropy"
     clip: attacks.Clip = "valid"
     direction: Literal["gradient", "random"] = "gradient"
-    eight_bit: bool = False
+    bits: Literal[8] | None = None
 
     def __post_init__(self) -> None:
-        if not self.epsilon_255:
-            raise InputError("epsilon_255 is empty; expected at least one number.")
-        for value in self.epsilon_255:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and value >= 0):
-                raise InputError(f"epsilon_255 is {value!r}; expected numbers of at least 0.")
-        if self.objective not in attacks.OBJECTIVES:
+        try:
+            grid = tuple(sorted({_number(value) for value in self.epsilon_255}))
+        except (TypeError, ValueError):
+            grid = ()
+        if not grid or not all(math.isfinite(value) and 0 <= value <= 255 for value in grid):
             raise InputError(
-                f"objective is {self.objective!r}; expected {' or '.join(attacks.OBJECTIVES)}."
+                f"epsilon_255 is {self.epsilon_255!r}; expected numbers from 0 to 255, in 1/255."
             )
-        if self.clip not in ("valid", "image"):
-            raise InputError(f"clip is {self.clip!r}; expected 'valid' or 'image'.")
-        if self.direction not in ("gradient", "random"):
-            raise InputError(f"direction is {self.direction!r}; expected 'gradient' or 'random'.")
-        if not isinstance(self.eight_bit, bool):
-            raise InputError(f"eight_bit is {self.eight_bit!r}; expected True or False.")
+        object.__setattr__(self, "epsilon_255", grid)
+        choices = {
+            "objective": tuple(attacks.OBJECTIVES),
+            "clip": ("valid", "image"),
+            "direction": ("gradient", "random"),
+            "bits": (8, None),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}; expected {' or '.join(map(repr, known))}."
+                )
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str | bytes | bool):
+        raise TypeError
+    return float(value)
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def sweep_samples(
-    dataset: PhotoDataset,
+    pictures: Pictures,
     classifier: Classifier,
     settings: SweepSettings,
     samples: Sequence[int],
-    batch: int = 4,
+    *,
+    forward: Forward | None = None,
+    batch: int | None = None,
+    stop: threading.Event | None = None,
 ) -> pa.Table:
     """The rows of some samples: one per sample and epsilon, in the columns of ``SCHEMA``.
 
-    Raises InputError where the classifier is in training mode or returns something else than
-    finite logits, one per class name.
+    ``forward`` computes logits in place of the classifier, see ``onnx_forward``. Raises InputError
+    where the classifier returns something else than finite logits.
     """
-    if any(module.training for module in classifier.modules()):
-        raise InputError(
-            f"the classifier {classifier.name} is in training mode; expected evaluation mode "
-            "(call its eval())."
-        )
-    batches = []
+    batch = batch or BATCH[classifier.device.type]
+    tables = []
     for start in range(0, len(samples), batch):
-        chosen = samples[start : start + batch]
-        pixels, labels = zip(*(dataset[sample] for sample in chosen), strict=True)
-        images = torch.stack(pixels).to(classifier.device, memory_format=torch.channels_last)
-        labels = torch.tensor(labels, device=classifier.device)
-        batches.append(_sweep_batch(classifier, settings, list(chosen), images, labels))
-    return pa.concat_tables(batches)
+        chosen = list(samples[start : start + batch])
+        pixels = torch.stack([classifier.to_pixels(pictures.read(sample)) for sample in chosen])
+        labels = torch.tensor([pictures.picture(sample).label for sample in chosen])
+        images, labels = pixels.to(classifier.device), labels.to(classifier.device)
+        try:
+            rows = _sweep_batch(
+                classifier, settings, chosen, images, labels, forward or classifier, stop
+            )
+        except GradientError as error:
+            raise naming(error, pictures, chosen) from None
+        tables.append(rows)
+    return pa.concat_tables(tables)
+
+
+def naming(error: GradientError, pictures: Pictures, samples: Sequence[int]) -> GradientError:
+    """The error of a batch of these samples, with the picture's name."""
+    row = pictures.picture(samples[error.images[0]])
+    return GradientError([f"sample {row.sample} ({row.name})"])
 
 
 def _sweep_batch(
@@ -108,102 +146,169 @@ def _sweep_batch(
     samples: list[int],
     images: torch.Tensor,
     labels: torch.Tensor,
+    forward: Forward,
+    stop: threading.Event | None,
 ) -> pa.Table:
-    if settings.direction == "gradient":
-        gradient, clean_logits = attacks.input_gradient(
-            classifier, images, labels, settings.objective
-        )
-        direction = gradient.sign()
-    else:
-        clean_logits = None
-        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
-        direction = torch.stack(signs).contiguous(memory_format=torch.channels_last)
+    layout = classifier.layout if forward is classifier else torch.contiguous_format
+    direction, size, clean_logits = _direction(classifier, settings, samples, images, labels)
+    direction = direction.contiguous(memory_format=layout)
+    images = images.contiguous(memory_format=layout)
     bounds = attacks.clip_bounds(images, classifier, settings.clip)
-    zero_gradients = (direction == 0).sum(dim=(1, 2, 3)).cpu().numpy()
+    zeros = (direction == 0).sum(dim=(1, 2, 3))
 
-    columns, changed = [], torch.empty_like(images)
+    stacked, changed = [], torch.empty_like(images)
     for epsilon_255 in settings.epsilon_255:
-        if epsilon_255 == 0 and clean_logits is not None and not settings.eight_bit:
-            logits = clean_logits
-        else:
-            with torch.inference_mode():
-                attacks.perturb(images, direction, epsilon_255 / 255, bounds, out=changed)
-                logits = classifier(attacks.eight_bit(changed) if settings.eight_bit else changed)
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError(
-                f"the classifier {classifier.name} returned NaN or infinite logits for one of the "
-                f"samples {samples} at epsilon {epsilon_255}/255; expected finite numbers."
-            )
-        columns.append(_outcome(logits, labels))
-    return _tidy(samples, labels.cpu().numpy(), settings.epsilon_255, columns, zero_gradients)
-
-
-def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndarray]:
-    """What the classifier says about a batch: one entry per column, one row per image."""
-    probabilities = logits.softmax(dim=1)
-    confidences, classes = probabilities.topk(min(5, logits.shape[1]))
-    outcome = {
-        "predicted_class": classes[:, 0],
-        "confidence": confidences[:, 0],
-        "confidence_true": probabilities.gather(1, labels[:, None])[:, 0],
-        "correct": classes[:, 0] == labels,
-        "correct_top5": (classes == labels[:, None]).any(dim=1),
-        "top5_classes": classes,
-        "top5_confidences": confidences,
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt
+        if epsilon_255 == 0 and clean_logits is not None and settings.bits is None:
+            stacked.append(clean_logits)
+            continue
+        with torch.inference_mode():
+            attacks.perturb(images, direction, epsilon_255 / 255, bounds, out=changed)
+            stacked.append(forward(attacks.eight_bit(changed) if settings.bits else changed))
+    logits = torch.stack(stacked, dim=1)  # (N, E, classes)
+    if not bool(logits.isfinite().all()):
+        raise InputError(
+            f"the classifier {classifier.name} returned NaN or infinite logits for one of the "
+            f"samples {samples}; expected finite numbers."
+        )
+    facts = {
+        "sample": torch.tensor(samples),
+        "label": labels,
+        "gradient_l1": size,
+        "zero_gradients": zeros,
+        "attacked": zeros < images[0].numel(),
     }
-    return {name: values.cpu().numpy() for name, values in outcome.items()}
+    return _tidy(facts, settings.epsilon_255, _outcome(logits, labels))
+
+
+def _direction(
+    classifier: Classifier,
+    settings: SweepSettings,
+    samples: list[int],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Where the step goes, the L1 norm of the gradient, and the clean logits if they came along."""
+    if settings.direction == "random":
+        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
+        return torch.stack(signs), torch.full((len(samples),), math.nan), None
+    gradient, logits = attacks.input_gradient(classifier, images, labels, settings.objective)
+    return gradient.sign(), gradient.abs().sum(dim=(1, 2, 3)), logits
+
+
+def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What logits (N, E, classes) say: one entry per column, each (N, E) or (N, E, 5)."""
+    probabilities = logits.softmax(dim=2)
+    confidences, classes = probabilities.topk(min(TOP, logits.shape[2]))
+    true = labels[:, None, None].expand(*logits.shape[:2], 1)
+    true_logit = logits.gather(2, true)[..., 0]
+    others = logits.scatter(2, true, -math.inf)
+    return {
+        "predicted_class": classes[..., 0],
+        "confidence": confidences[..., 0],
+        "confidence_true": probabilities.gather(2, true)[..., 0],
+        "correct": classes[..., 0] == labels[:, None],
+        "correct_top5": (classes == true).any(dim=2),
+        "top_classes": classes,
+        "top_confidences": confidences,
+        "margin": true_logit - others.amax(dim=2),
+        "log_odds": true_logit - others.logsumexp(dim=2),
+    }
 
 
 def _tidy(
-    samples: list[int],
-    labels: np.ndarray,
+    facts: dict[str, torch.Tensor],
     epsilon_255: Sequence[float],
-    columns: list[dict[str, np.ndarray]],
-    zero_gradients: np.ndarray,
+    outcome: dict[str, torch.Tensor],
 ) -> pa.Table:
-    """Per-epsilon columns -> rows ordered by sample, then by epsilon."""
+    """Facts (N,) and outcomes (N, E, ...) -> rows ordered by sample, then by epsilon."""
     count = len(epsilon_255)
-    table = {
-        "sample": np.repeat(samples, count),
-        "label": np.repeat(labels, count),
-        "epsilon_255": np.tile(np.asarray(epsilon_255, dtype=float), len(samples)),
-        "zero_gradients": np.repeat(zero_gradients, count),
-    }
-    for name in columns[0]:
-        # (epsilon, image, ...) -> (image, epsilon, ...) -> one row each
-        stacked = np.stack([column[name] for column in columns]).swapaxes(0, 1)
-        table[name] = list(stacked.reshape(-1, *stacked.shape[2:]))
-    return pa.table({field.name: table[field.name] for field in SCHEMA}, schema=SCHEMA)
+    table = {name: np.repeat(values.cpu().numpy(), count) for name, values in facts.items()}
+    table["epsilon_255"] = np.tile(np.asarray(epsilon_255), len(facts["sample"]))
+    for name, values in outcome.items():
+        rows = values.flatten(0, 1).cpu().numpy()
+        table[name] = list(rows) if rows.ndim == 2 else rows
+    columns = [pa.array(table[field.name], field.type) for field in SCHEMA]
+    if outcome["top_classes"].shape[2] < TOP:  # five of so few would always hold the label
+        place = SCHEMA.get_field_index("correct_top5")
+        columns[place] = pa.nulls(len(columns[0]), pa.bool_())
+    return pa.table(columns, schema=SCHEMA)
 
 
-def provenance(
-    dataset: PhotoDataset, classifier: Classifier, settings: SweepSettings
-) -> dict[str, object]:
-    """Everything a sweep's numbers depend on, and a fingerprint of the whole."""
-    origin = {
-        "settings": asdict(settings),
-        "images": len(dataset),
-        "data_sha256": dataset.sha256(),
-        "classifier": classifier.name,
-        "preprocessing": repr(classifier.preprocessing),
-        "normalization": [classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()],
-        "weights_sha256": classifier.sha256,
-        "code_sha256": code_sha256(),
-    }
-    text = json.dumps(origin, sort_keys=True)
-    return {"fingerprint": hashlib.sha256(text.encode()).hexdigest(), **origin}
+# --- forward passes in ONNX Runtime --------------------------------------------------------------
 
 
-def code_sha256() -> str:
-    """A fingerprint of the code that decides a sweep's numbers; comments do not count."""
-    digest = hashlib.sha256()
-    for path in (datasets.__file__, classifiers.__file__, attacks.__file__, __file__):
-        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
+class OnnxForward:
+    """Logits of a batch of pixels, float32 (N, C, H, W) on the CPU, by an exported classifier.
+
+    One session serves all worker threads: each of them computes in its own thread.
+    """
+
+    def __init__(self, model: bytes):
+        self.model = model
+        self._session = None
+
+    def __getstate__(self) -> dict:  # to a worker of a cluster goes the model, not the session
+        return {"model": self.model, "_session": None}
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self._session is None:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self._session = onnxruntime.InferenceSession(
+                self.model, options, providers=["CPUExecutionProvider"]
+            )
+        return torch.from_numpy(self._session.run(None, {"pixels": pixels.numpy()})[0])
 
 
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tuple[Forward, str]:
+    """What computes the forward passes of a sweep, and its name for the record.
+
+    ONNX Runtime, if the classifier is a float32 one on the CPU, the sweep is long enough to repay
+    the export, and a probe of real pictures, clean and attacked, gives the same classes (ties
+    aside) and confidences within 1e-4. Else the classifier itself; the name then says why.
+    """
+    if classifier.device.type != "cpu" or classifier.dtype != torch.float32:
+        return classifier, f"torch on {classifier.device.type}, {classifier.dtype}"
+    if passes < REPAID:
+        return classifier, "torch, for so few passes"
+    try:
+        images = torch.stack(
+            [classifier.to_pixels(pictures.read(sample)) for sample in pictures.samples[:4]]
+        )
+        signs = torch.stack([attacks.random_signs(x, i) for i, x in enumerate(images)])
+        images = torch.cat([images, attacks.perturb(images, signs, 8 / 255)])
+        forward = OnnxForward(_exported(classifier, images))
+        with torch.inference_mode():
+            theirs, ours = (f(images).softmax(1).topk(2) for f in (forward, classifier))
+    except Exception as error:  # exporters and runtimes raise whatever they meet
+        said = f"{type(error).__name__}: {first_line(error)[:80]}"
+        return classifier, f"torch, as ONNX Runtime failed ({said})"
+    tie = ours.values[:, 0] - ours.values[:, 1] < TIE
+    same = (theirs.indices[:, 0] == ours.indices[:, 0]) | tie
+    if not bool(same.all() and ((theirs.values - ours.values).abs() <= TIE).all()):
+        return classifier, "torch, as ONNX Runtime gave other answers"
+    return forward, "ONNX Runtime"
+
+
+def _exported(classifier: Classifier, images: torch.Tensor) -> bytes:
+    """The classifier as an ONNX model with a batch of any size; raises where that is in doubt."""
+    model, any_size = BytesIO(), {0: "n"}
+    silent = patch.object(torch._C, "_jit_onnx_log", lambda *graph: None)  # printed at a failure
+    with silent, warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        torch.onnx.export(
+            classifier,
+            (images[:2],),
+            model,
+            input_names=["pixels"],
+            output_names=["logits"],
+            dynamic_axes={"pixels": any_size, "logits": any_size},
+            dynamo=False,  # the other exporter takes ten times as long
+        )
+    if any(issubclass(warning.category, torch.jit.TracerWarning) for warning in heard):
+        raise RuntimeError("a branch hangs on the pixels")
+    return model.getvalue()

@@ -11,59 +11,92 @@
 # ---
 
 # %% [markdown]
-# # Sample {{ sample }}: {{ class_name }}
+# # {{ title }}
 
 # %% tags=["parameters", "remove-cell"]
-profile = "demo"
-sample = 766
+profile = "photographs"
+sample = "coffee"
 
-# %% tags=["hide-input"]
-from fgsm_lib import analysis, figures, wording
-from fgsm_lib.cases import open_case
-from fgsm_lib.demo import story
-from fgsm_lib.display import credit, say, show, show_slider
-from fgsm_lib.markdown import escape
+# %% tags=["remove-cell"]
+import torch
+from fgsm_lib import analysis, figures, gallery, published
+from fgsm_lib.attacks import input_gradient
+from fgsm_lib.show import credit, escape, say, show, slider
 from fgsm_lib.study import open_study
 
-study = open_study(profile)
-case = open_case(study, sample)
+# Which sample of the original page a photograph of this site plays.
+PLAYS = {"coffee": 132, "camera": 766, "rocket": 528}
 
-# %% [markdown]
-# ## The attack
+# %% tags=["remove-cell"]
+study = open_study(profile)
+case = study.case(sample)
+table, names = case.table, study.names
+label = escape(case.name(case.picture.label))
+wrong = table[~table["correct"]]
+last = analysis.eps(table["epsilon_255"].max())
 
 # %% tags=["remove-input"]
-say(
-    f"Sample {sample} is labeled *{escape(case.photo.class_name)}*. {wording.case_start(case)} "
-    f"{credit(case.photo)}"
-)
-if study.profile.name == "demo":
-    say(story.role_sentence(sample))
+start, steps = table.iloc[0], len(table) - 1  # ε = 0 is no step
+seen = f"*{escape(case.name(start['predicted_class']))}*, {start['confidence']:.1%}"
+if not start["correct"]:
+    found = f"The label is *{label}*: it is wrong before any step."
+elif wrong.empty:
+    low = table.loc[table["confidence"].idxmin()]
+    found = (
+        f"That is its label. One step along the sign of the gradient makes it less sure, "
+        f"{low['confidence']:.0%} at {low['epsilon_255']:g}/255, but at none of {steps} values of ε "
+        f"up to {last} wrong."
+    )
+else:
+    first = wrong.iloc[0]
+    found = (
+        f"That is its label. One step along the sign of the gradient makes it wrong at {len(wrong)} "
+        f"of {steps} values of ε up to {last}, first at {first['epsilon_255']:g}/255: "
+        f"*{escape(case.name(first['predicted_class']))}*, {first['confidence']:.0%}."
+    )
+say(f"The classifier, {study.classifier.name}, sees {seen}. {found}")
 
-# %% tags=["hide-input"]
-epsilon = analysis.nearest(case.table, 6)
+# %% tags=["remove-input"]
+# Where the step tells most: the surest wrong answer, else the lowest confidence.
+telling = (
+    wrong.loc[wrong["confidence"].idxmax()] if start["correct"] and len(wrong)
+    else table.loc[table["confidence"].idxmin()]
+)  # fmt: skip
 show(
-    figures.triple,
-    case,
-    epsilon,
-    name=f"fig-triple-{sample}",
-    caption="The image, the sign of the gradient (gray: zero, a channel at full strength: +1), "
-    f"and the image after a step of {epsilon:g}/255 along it.",
+    slider(case, telling["epsilon_255"]),
+    name=f"fig-slider-{sample}",
+    caption="The picture, the perturbation and the control, random signs of the same size, at "
+    "each ε of the grid. What you see is what a file of 8 bits would hold; what is classified is "
+    f"the picture before rounding. {credit(case.picture)}",
 )
 
 # %% [markdown]
-# ## Move ε yourself
+# ## The attack, step by step
 #
-# Drag the handle, or press the arrow keys. The address of the page keeps the ε, so that a link
-# opens there.
+# One gradient of the {term}`objective` with respect to the picture, its sign, and a step:
+
+# %%
+images, labels = study.image(sample)  # (1, 3, 224, 224) in [0, 1]
+gradient, logits = input_gradient(study.classifier, images, labels)
+for epsilon in (0, 0.5, 2, 6, 20):
+    x = (images + epsilon / 255 * gradient.sign()).clamp(0, 1)
+    with torch.no_grad():
+        p = study.classifier(x).softmax(1)[0]
+    print(f"ε = {epsilon}/255: {names[p.argmax()]}, {p.max():.1%}")
+
+# %% tags=["remove-input"]
+zeros = int((gradient == 0).sum())
+say(
+    f"The gradient is not zero at {gradient.numel() - zeros} of {gradient.numel()} values, so that "
+    "many color values move. It does not depend on ε: one gradient serves the whole curve."
+)
 
 # %% tags=["hide-input"]
-show_slider(
-    case,
-    wording.telling_epsilon(case),
-    name=f"fig-slider-{sample}",
-    caption="The image, the perturbation and random signs, the control, at each ε of the grid, "
-    "with the five most probable classes and the place on the confidence curve. The pictures are "
-    "lossless; the perturbation is drawn around gray, amplified as stated.",
+show(
+    gallery.triple(case, telling["epsilon_255"]),
+    name=f"fig-triple-{sample}",
+    caption="The picture, the sign of its gradient (a channel at full strength: +1, gray: 0), and "
+    f"the picture after a step of {telling['epsilon_255']:g}/255 along it.",
 )
 
 # %% [markdown]
@@ -71,36 +104,44 @@ show_slider(
 
 # %% tags=["hide-input"]
 show(
-    figures.case_curve,
-    case,
+    gallery.case_curve(case),
     name=f"fig-curve-{sample}",
-    caption="Confidence of the predicted class over ε. A new class is named where it comes. The "
-    "axis is linear up to 1/255 and logarithmic beyond."
+    caption="Confidence, the largest softmax probability, over ε. A new class is named where it "
+    "comes. The axis is linear up to 1/255 and logarithmic beyond."
     + (
-        " Dashed: the published run on the same photograph (GoogLeNet, true-logit objective)."
+        " Dashed: the original page's curve of this photograph."
         if case.published is not None
         else ""
     ),
 )
 
-# %% tags=["remove-input"]
-say(wording.case_reading(case))
-if case.published is not None:
-    say(wording.published_reading(case))
-say(wording.published_missing(study.dataset.photos))
+# %%
+runs = analysis.segments(table)
+runs["class"] = [names[index] for index in runs["predicted_class"]]
+runs[["class", "correct", "first_255", "last_255"]]
 
-# %% [markdown]
-# ## The five most probable classes
+# %% tags=["remove-input"]
+random = case.control.iloc[1:]
+random = random[~random["correct"]]
+end = case.control.iloc[-1]
+shape = analysis.shape(table["epsilon_255"], table["confidence"])
+say(
+    f"That is how the class changes along ε, in 1/255. The shape of the curve up to 20/255, by "
+    f"[a written rule](questions.ipynb): **{shape}**. "
+    + (
+        f"Random signs, the control, make it wrong at none of {steps} values up to {last} "
+        f"({end['confidence']:.0%} at the end)."
+        if random.empty
+        else f"Random signs, the control, make it wrong at {len(random)} of {steps} values up to {last}."
+    )
+)
 
 # %% tags=["hide-input"]
-telling = wording.telling_epsilon(case)
 show(
-    figures.top5_bars,
-    case,
-    [0, telling],
+    gallery.top5(case, [0, telling["epsilon_255"]]),
     name=f"fig-top5-{sample}",
-    caption=f"The five most probable classes on the clean image and at ε = {telling:g}/255, "
-    f"{wording.telling_reason(case)}. The true class has the first color.",
+    caption="The five most probable classes of the clean picture and at "
+    f"ε = {telling['epsilon_255']:g}/255. Blue: the true class.",
 )
 
 # %% [markdown]
@@ -108,10 +149,60 @@ show(
 
 # %% tags=["hide-input"]
 show(
-    figures.series,
-    case,
-    [0, *sorted({analysis.nearest(case.table, epsilon) for epsilon in (4, 8, 12, 16)})],
+    gallery.series(case, [0, 4, 8, 12, 16]),
     name=f"fig-series-{sample}",
-    caption="The attack at growing ε, with predicted class and confidence. Last: random signs at "
-    "the largest ε.",
+    caption="The attack at growing ε, and random signs at the largest. An image is called "
+    "adversarial only where it fools.",
 )
+
+# %% [markdown]
+# ## In the original
+
+# %% tags=["hide-input"]
+theirs = PLAYS.get(sample, sample)
+curve, record = (
+    published.sample_curve(theirs),
+    published.record_sample(theirs),
+)
+both = {"published, GoogLeNet": curve}
+if sample in PLAYS:  # elsewhere, the curve of this run is the figure above
+    both[f"recorded, {study.classifier.name}"] = record
+    both["recorded, random signs"] = published.record_sample(
+        theirs, "random"
+    )
+if curve is not None:
+    show(
+        figures.lines(
+            both, "epsilon_255", {"confidence": "confidence"}, shares=True
+        ),
+        name=f"fig-original-{sample}",
+        caption=f"Sample {theirs} of the NIPS 2017 photographs: confidence over ε. "
+        f"{published.SOURCE}: {published.CREDIT}.",
+    )
+
+# %% tags=["remove-input"]
+if curve is not None:
+    low, stop = curve.loc[curve["confidence"].idxmin()], curve.iloc[-1]
+    say(
+        f"The [original page](https://github.com/daved01/Adversarial_Examples) shows its sample "
+        f"{theirs} with GoogLeNet and the true-logit objective: confidence "
+        f"{curve['confidence'].iloc[0]:.0%}, lowest {low['confidence']:.0%} at "
+        f"{low['epsilon_255']:g}/255, {stop['confidence']:.0%} at {stop['epsilon_255']:g}/255."
+        + (
+            " The photograph above plays its part here."
+            if sample in PLAYS
+            else ""
+        )
+    )
+if sample in PLAYS and record is not None:
+    facts = published.record()["samples"][str(theirs)]
+    low, stop = record.loc[record["confidence"].idxmin()], record.iloc[-1]
+    by = f" Photograph {theirs}: [{escape(facts['author'])}]({facts['page_url']}), {facts['license']}."
+    say(
+        f"{study.classifier.name} on that photograph (*{escape(facts['label'])}*, recorded): "
+        f"{record['confidence'].iloc[0]:.0%}, lowest {low['confidence']:.0%} at "
+        f"{low['epsilon_255']:g}/255 as *{escape(low['class'])}*, {stop['confidence']:.0%} at "
+        f"{stop['epsilon_255']:g}/255 as *{escape(stop['class'])}*; wrong at "
+        f"{int((~record['correct'][1:]).sum())} of {len(record) - 1} values of ε."
+        + (by if facts["page_url"] else "")
+    )

@@ -11,129 +11,194 @@
 # ---
 
 # %% [markdown]
-# # Data and model
+# # What is attacked
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
 
-# %% tags=["hide-input"]
-from fgsm_lib import analysis, figures, published, wording
-from fgsm_lib.cases import short_name
-from fgsm_lib.demo import story
-from fgsm_lib.display import credit, say, show, show_table
-from fgsm_lib.markdown import escape
+# %% tags=["remove-cell"]
+from importlib.resources import files
+
+import pandas as pd
+from fgsm_lib import analysis, figures, gallery, published
+from fgsm_lib.show import credit, escape, say, show
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
-clean = analysis.clean(study.table)
-
-# %% [markdown]
-# ## The images
+photos = study.shown
 
 # %% tags=["remove-input"]
-labels = study.dataset.labels()
 say(
-    f"The profile **{study.profile.name}** attacks {len(study.dataset)} {study.profile.images} "
-    f"({study.profile.title}). Of the {len(study.dataset.class_names)} classes that the classifier "
-    f"knows, {len(set(labels))} occur among them."
-)
-if study.profile.name == "demo":
-    say(
-        "They stand in for photographs, so that this site can be built anywhere. Each shows a toy "
-        "in a studio, computed from a random scene. Ten shapes wear five patterns, which makes "
-        "fifty classes; pose, light, backdrop, blur, noise and a ribbon in front make some of them "
-        "hard."
+    f"Two kinds of pictures appear on this site. What you look at one by one are "
+    f"{len(photos.pictures)} photographs, attacked in `{photos.classifier.name}`, an ImageNet "
+    f"classifier. The statistics are taken on {len(study.pictures)} {study.profile.kind} "
+    f"({study.profile.title}) and `{study.classifier.name}`."
+    + (
+        " They are toys so that this site can be built anywhere, and the statistics are about them "
+        "alone; what was found on the original's 1000 photographs is recorded beside them."
+        if profile == "demo"
+        else ""
     )
+)
+
+# %% [markdown]
+# ## The photographs
 
 # %% tags=["hide-input"]
-chosen = range(0, len(study.dataset), max(1, len(study.dataset) // 12))[:12]
-photos = [study.dataset.photo(sample) for sample in chosen]
 show(
-    figures.contact_sheet,
-    [study.dataset[sample][0] for sample in chosen],
-    [photo.class_name for photo in photos],
-    name="fig-sheet",
-    caption=f"{len(chosen)} images spread evenly over the set, as the classifier receives them, "
-    "with the names of their classes.",
-    pixel_true=False,
+    gallery.pictures(
+        [photos.image(p.sample)[0][0] for p in photos.pictures],
+        [p.class_name for p in photos.pictures],
+        columns=4,
+    ),
+    name="fig-photographs",
+    caption="The photographs as the classifier receives them, with the names of their classes. "
+    + " ".join(
+        f"{escape(p.class_name)}: {credit(p)}" for p in photos.pictures
+    ),
 )
 
-# %% tags=["remove-input"]
-credits = [f"{escape(short_name(p.class_name))}: {credit(p)}" for p in photos if credit(p)]
+# %% [markdown]
+# ## The pictures of the statistics
+
+# %%
+labels = pd.Series(study.pictures.labels())
+counts = labels.value_counts()
+print(
+    len(study.pictures),
+    "pictures of",
+    len(counts),
+    "classes; the classifier knows",
+    len(study.names),
+)
+print("pictures per class:", counts.min(), "to", counts.max())
+
+# %% tags=["hide-input"]
+some = study.pictures.samples[:: max(1, len(study.pictures) // 12)][:12]
+show(
+    gallery.pictures(
+        [study.image(sample)[0][0] for sample in some],
+        [
+            study.names[study.pictures.picture(sample).label]
+            for sample in some
+        ],
+        columns=4,
+    ),
+    name="fig-sheet",
+    caption=f"{len(some)} of these pictures, spread evenly over the set, with their classes.",
+)
+credits = [
+    f"{sample}: {credit(study.pictures.picture(sample))}"
+    for sample in some
+    if credit(study.pictures.picture(sample))
+]
 if credits:
-    say("```{dropdown} Credits of these photographs\n" + "\n\n".join(credits) + "\n```")
+    say(
+        ":::{dropdown} Credits of these photographs\n"
+        + "\n\n".join(credits)
+        + "\n:::"
+    )
 
 # %% [markdown]
-# Every image is prepared in the same way: its shorter side is resized, the center is cropped, and
-# its bytes become numbers in [0, 1]. These numbers are what the attack changes. Normalization, by
-# the means and standard deviations of the channels, is part of the classifier.
+# Every picture is prepared in the same way: it is turned upright, its shorter side is resized,
+# the center is cropped, and its bytes become numbers in [0, 1]. These numbers are what the attack
+# changes. Normalization, by the means and standard deviations of the channels, is part of the
+# classifier.
 
 # %%
 print(study.classifier.preprocessing)
-print("mean", study.classifier.mean.flatten(), "std", study.classifier.std.flatten())
-
-# %% tags=["hide-input"]
-show(
-    figures.class_counts,
-    labels,
-    len(study.dataset.class_names),
-    name="fig-classes",
-    caption="How many classes have no image, one image, two, and so on.",
+print(
+    "mean",
+    study.classifier.mean.flatten(),
+    "std",
+    study.classifier.std.flatten(),
 )
 
 # %% [markdown]
-# ## The classifier
+# ## The classifier on clean pictures
+#
+# {term}`Confidence <confidence>` is the largest softmax probability, whatever the class. A
+# picture is *top-1* correct if that class is its label, and *top-5* correct if its label is among
+# the five most probable classes.
+
+# %%
+table = study.table()
+clean = analysis.clean(table)
+summary = analysis.curve(analysis.at(table, [0])).iloc[0]
 
 # %% tags=["remove-input"]
-say(
-    f"The classifier is torchvision's architecture `{study.profile.arch}`. Its *confidence* is the "
-    "largest softmax probability, whatever the class. An image is *top-1* correct if that class is "
-    "its label, and *top-5* correct if its label is among the five most probable classes."
-)
-show_table(
-    analysis.clean_summary(study.table),
+show(
+    pd.DataFrame(
+        {"measure": name, "value": analysis.rate_text(summary, column, 3)}
+        for column, name in (
+            ("top1", "top-1 accuracy"),
+            ("top5", "top-5 accuracy"),
+            ("confidence", "mean confidence"),
+        )
+    ),
     name="tab-clean",
-    caption=f"The classifier on the {len(study.dataset)} clean images.",
+    caption=f"`{study.classifier.name}` on the {len(clean)} clean pictures (95% interval).",
 )
-
-# %% tags=["remove-input"]
-if published.comparable(study.dataset.photos):
+if published.covers_all(study.pictures):
     theirs = published.clean_predictions()
     say(
-        f"The published run used GoogLeNet {{cite:p}}`szegedy2015` on the same photographs: top-1 "
+        "The published run used GoogLeNet {cite:p}`szegedy2015` on the same photographs: top-1 "
         f"{theirs['correct'].mean():.3f}, top-5 {theirs['correct_top5'].mean():.3f}, mean "
         f"confidence {theirs['confidence'].mean():.3f}."
     )
-say(wording.published_missing(study.dataset.photos))
-
-# %% tags=["remove-input"]
-if study.profile.name == "demo":
-    say(story.training_sentence())
-    show(
-        figures.confusion,
-        [story.confusion(clean, word) for word in (0, 1)],
-        ["pattern", "shape"],
-        name="fig-confusion",
-        caption=f"What the classifier sees (columns) in which toy (rows): number of images among "
-        f"{len(clean)}, colored by the share of the row.",
-    )
-    say("````{dropdown} The model card of this classifier\n" + story.model_card() + "\n````")
-
-# %% [markdown]
-# ## Confidence on clean images
 
 # %% tags=["hide-input"]
 show(
-    figures.confidence_histogram,
-    clean,
+    figures.histogram(clean),
     name="fig-confidence",
-    caption="Clean confidence in steps of 5 points, correct and wrong images apart.",
+    caption="Clean confidence in steps of 5 points, correct and wrong pictures apart.",
 )
-
-# %% tags=["remove-input"]
 right, wrong = clean[clean["correct"]], clean[~clean["correct"]]
 say(
-    f"Of the {len(right)} correct images, {(right['confidence'] > 0.95).sum()} have more than 95% "
+    f"Of the {len(right)} correct pictures, {(right['confidence'] > 0.95).sum()} have more than 95% "
     f"confidence; of the {len(wrong)} wrong ones, {(wrong['confidence'] > 0.95).sum()}. The means "
     f"are {right['confidence'].mean():.2f} and {wrong['confidence'].mean():.2f}."
 )
+
+# %% tags=["hide-input"]
+if profile == "demo":
+    words = [
+        name.split() for name in study.names
+    ]  # "dotted star": pattern and shape
+    seen = clean.assign(
+        **{
+            f"{kind} {what}": clean[column].map(
+                lambda i, place=place: words[i][place]
+            )
+            for kind, column in (
+                ("true", "label"),
+                ("seen", "predicted_class"),
+            )
+            for place, what in enumerate(("pattern", "shape"))
+        }
+    )
+    show(
+        figures.matrix(
+            {
+                what: pd.crosstab(
+                    seen[f"true {what}"], seen[f"seen {what}"]
+                )
+                for what in ("pattern", "shape")
+            }
+        ),
+        name="fig-confusion",
+        caption=f"What the classifier sees (columns) in which toy (rows), of {len(clean)} pictures.",
+    )
+    card = (files("fgsm_lib") / "demo" / "MODEL_CARD.md").read_text(
+        encoding="utf-8"
+    )
+    say(
+        "The network had **light adversarial training**: in its last stage it saw FGSM copies with ε up "
+        "to 2/255. Without it hardly any picture survives a step of 1/255, and there would be no "
+        "difference between confident and unsure pictures to look at."
+    )
+    say(
+        "````{dropdown} The model card of this classifier\n"
+        + card.partition("\n")[2]
+        + "\n````"
+    )

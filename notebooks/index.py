@@ -17,73 +17,103 @@
 profile = "demo"
 
 # %% tags=["remove-cell"]
-from fgsm_lib import analysis, figures, survival, wording
-from fgsm_lib.cases import open_case
-from fgsm_lib.display import credit, say, show
+from fgsm_lib import analysis, published
+from fgsm_lib.analysis import percent
+from fgsm_lib.show import credit, escape, say, show, slider
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
-case = open_case(study, study.profile.example)
-epsilon = wording.telling_epsilon(case)
+photos = study.shown
 
-# %% [markdown]
-# Change every pixel of a picture a little, each in the direction that hurts a classifier most, and
-# its right answer can turn wrong. This one step is the Fast Gradient Sign Method (FGSM) of
-# {cite:t}`goodfellow2015`. Its size is called ε: at ε = 4/255, no color value of the picture moves
-# by more than four of the 255 steps that an image file stores.
-#
-# This site explains the step, takes it on three images closely and on a thousand statistically,
-# and lets you take it yourself. Each page offers the notebook that computed it.
-
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
+# The picture shown: of the photographs that the classifier sees correctly
+# with at least 50%, the one with the surest wrong answer up to 2/255.
+table = photos.table(epsilon_255=photos.profile.epsilon_255.cases)
+clean = analysis.clean(table)
+sure = clean.index[clean["correct"] & (clean["confidence"] >= 0.5)]
+wrong = table[table["sample"].isin(sure) & ~table["correct"]]
+best = wrong[wrong["epsilon_255"] <= 2].nlargest(1, "confidence").iloc[0]
+case = photos.case(best["sample"])
+before = case.row(0)
 show(
-    figures.triple,
-    case,
-    epsilon,
+    slider(case, best["epsilon_255"], hero=True),
     name="fig-home",
-    caption="One FGSM step on one image. Left: the image and what the classifier sees in it. "
-    f"Middle: the direction of the step. Right: the image after a step of ε = {epsilon:g}/255, "
-    f"{wording.telling_reason(case)}. {credit(case.photo)}",
+    caption=f"{photos.classifier.name}, an ImageNet classifier, sees "
+    f"*{escape(case.name(before['predicted_class']))}* ({percent(before['confidence'])}) in the "
+    "photograph. Move ε. The middle picture is what is added, amplified; the button takes random "
+    f"signs in its place, the control. {credit(case.picture)}",
 )
 
 # %% [markdown]
-# ## What this build found
+# Change every pixel of a picture a little, each in the direction that hurts a classifier most,
+# and its right answer can turn wrong. This one step is the Fast Gradient Sign Method (FGSM) of
+# {cite:t}`goodfellow2015`. Its size is called ε: at ε = 2/255, no color value of the picture
+# moves by more than two of the 255 steps that an image file stores.
+#
+# ## What was found
 
 # %% tags=["remove-input"]
-curve, control = analysis.curve(study.table), analysis.curve(study.control)
-same_images = analysis.curve(analysis.shared(study.table, study.control))
-top1 = curve.set_index("epsilon_255")["top1"]
-small, large = (analysis.nearest(study.table, wanted) for wanted in (1, 4))
-verdict = survival.judge(study.minimal)
+record = published.record()
+curve = record and published.record_curve().set_index("epsilon_255")["top1"]
+if record and not published.covers_all(study.pictures):
+    verdict = record["verdicts"]
+    say(
+        f"**On the 1000 photographs of the original experiment**, recorded with "
+        f"{record['provenance']['classifier']}:\n\n"
+        f"- One step of 1/255 takes top-1 accuracy from **{percent(curve[0], 1)}** to "
+        f"**{percent(curve[1], 1)}**, one of 4/255 to {percent(curve[4], 1)}. At 16/255 it is "
+        f"{percent(curve[16], 1)}: a larger step is not always worse.\n"
+        f"- Images with a high initial confidence are harder to manipulate: **"
+        f"{verdict['exact']['word']}** (ρ = {verdict['exact']['rho']:.2f}, "
+        f"{verdict['exact']['low']:.2f} to {verdict['exact']['high']:.2f}; "
+        f"{verdict['exact']['n']} images). On pictures saved in 8 bits: "
+        f"{verdict['saved']['word']} (ρ = {verdict['saved']['rho']:.2f}, "
+        f"{verdict['saved']['low']:.2f} to {verdict['saved']['high']:.2f}).\n"
+    )
+
+# %% tags=["remove-input"]
+everything, control = (
+    study.table(),
+    study.table("random", every=study.profile.every.control),
+)
+top1 = analysis.curve(everything).set_index("epsilon_255")["top1"]
+right = analysis.initially_correct(everything)
+rho = analysis.spearman(
+    analysis.clean(everything).loc[right, "confidence"],
+    analysis.smallest_epsilon(everything, right),
+)
+chance = analysis.curve(control).set_index("epsilon_255")["top1"]
+shared = analysis.curve(analysis.shared(everything, control)).set_index(
+    "epsilon_255"
+)["top1"]
+what = "**On 1000 generated pictures of toys**, which this site computes anew wherever it is built " \
+    "(their classifier had light adversarial training)" \
+    if profile == "demo" else f"**On these {len(study.pictures)} {study.profile.kind}**"  # fmt: skip
 say(
-    f"- **What does one step do?** `{study.profile.arch}` classifies **{top1[0]:.1%}** of "
-    f"{len(study.dataset)} clean {study.profile.images} correctly, **{top1[small]:.1%}** after a "
-    f"step of ε = {small:g}/255, and **{top1[large]:.1%}** after one of {large:g}/255.\n"
-    "- **Does the direction count, or the size?** The control is a step of the same size whose "
-    f"signs are drawn by a coin. {wording.control_sentence(same_images, control, large)}\n"
-    "- **Are images with a high initial confidence harder to manipulate?** "
-    f"{wording.verdict_sentence(verdict, study.profile.every_minimal)}\n"
-    "- **Can a larger step undo what a smaller one did?** "
-    f"{wording.bounce_back_sentence(study.table)}\n\n"
-    "All this is about one classifier, one set of images, and an attack of one step."
+    f"{what}:\n\n"
+    f"- `{study.profile.arch}` classifies **{percent(top1[0], 1)}** correctly, "
+    f"**{percent(top1[1], 1)}** after a step of 1/255, **{percent(top1[4], 1)}** after 4/255.\n"
+    f"- The direction counts: random signs of 4/255, the control, leave {percent(chance[4], 1)} right "
+    f"where the gradient's signs leave {percent(shared[4], 1)} ({control['sample'].nunique()} "
+    "pictures).\n"
+    f"- The hypothesis on confidence is **{analysis.verdict(rho.low, rho.high, rho.n)}** (ρ = "
+    f"{rho.value:.2f}, {rho.low:.2f} to {rho.high:.2f}; {rho.n} pictures, ε to "
+    f"{analysis.eps(everything['epsilon_255'].max())}).\n"
 )
 
 # %% [markdown]
 # ## What you can do here
 #
-# **Try it.** [Attack a picture live](live.ipynb) in your browser, one of yours if you like: it
-# never leaves your device. Move ε on any case study in the menu.
+# **See it.** Move ε above, or on any case study in the menu.
 #
-# **Understand it.** [The method](method.ipynb) is two equations and an example worked by hand.
-# [Data and model](data-and-model.ipynb) shows what is attacked, the [glossary](book/glossary.md)
-# explains the words.
+# **Understand it.** [How it works](method.ipynb) is two equations and six lines of code. [What is
+# attacked](data-and-model.ipynb) shows the pictures and the classifiers; the
+# [glossary](book/glossary.md) explains the words.
 #
-# **Judge it.** [Hypothesis 1](hypothesis.ipynb) puts confidence to the test.
-# [The published curves](objectives.ipynb) came from another objective than their page names.
-# [One step against many](iterative.ipynb) sets FGSM beside its iterative relatives.
-# [The open questions](questions.ipynb) ask where fooled images go and who can see the change.
-# [The claims](claims.ipynb) of the original page are checked one by one.
+# **Judge it.** [Do confident images resist?](hypothesis.ipynb) puts the hypothesis to the test.
+# [One step or many?](iterative.ipynb) sets FGSM beside its iterative relatives. The [original's
+# claims](claims.ipynb) are checked one by one.
 #
-# **Repeat it.** Run any page's notebook, or attack
-# [your own model and images](your-own.ipynb) with the [library](book/api.md).
-# [About this build](about.ipynb) lists versions, hashes and times.
+# **Try it.** [Attack a picture](live.ipynb) in your browser, one of yours if you like: it never
+# leaves your device. Or rerun any page's notebook, with [your own model and
+# pictures](your-own.ipynb).

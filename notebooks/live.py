@@ -11,60 +11,151 @@
 # ---
 
 # %% [markdown]
-# # Attack a picture live
+# # Try it yourself
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
 
 # %% tags=["remove-cell"]
-from fgsm_lib.display import credit, say, show_live
+import copy
+import html
+import io
+import json
+
+import numpy as np
+from fgsm_lib import analysis
+from fgsm_lib.analysis import percent
+from fgsm_lib.attacks import input_gradient
+from fgsm_lib.perception import to_uint8
+from fgsm_lib.show import credit, escape, say, show
+from fgsm_lib.slider import Widget, lossless
 from fgsm_lib.study import open_study
+from PIL import Image
 
 study = open_study(profile)
+photos = study.shown
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
+# Where it starts: of the photographs that the network sees correctly with at
+# least 50%, the one with the surest wrong answer up to 2/255.
+table = photos.table(epsilon_255=photos.profile.epsilon_255.cases)
+clean = analysis.clean(table)
+sure = clean.index[clean["correct"] & (clean["confidence"] >= 0.5)]
+wrong = table[table["sample"].isin(sure) & ~table["correct"]]
+start = wrong[wrong["epsilon_255"] <= 2].nlargest(1, "confidence").iloc[0]
+picture = photos.pictures.picture(start["sample"])
+before = clean.loc[start["sample"], "confidence"]
 say(
-    f"Here the classifier of this build, {study.classifier.name}, runs in your browser. Take one "
-    "of its pictures or one of your own, choose the objective, and move ε, the size of the step. "
-    "Your picture stays on your device: this page sends nothing to anybody."
+    f"In the picture *{escape(picture.name)}* the network sees "
+    f"*{escape(photos.names[picture.label])}*, {percent(before, 1)}. After one "
+    f"step of {start['epsilon_255']:g}/255 it sees "
+    f"*{escape(photos.names[start['predicted_class']])}*, "
+    f"{percent(start['confidence'], 1)}. Press Start, and your own browser "
+    "computes that step. Then take another picture, or one of yours: it stays "
+    "on your device."
 )
 
 # %% tags=["remove-input"]
-credits = [credit(study.dataset.photo(sample)) for sample in study.profile.cases]
-show_live(
-    study,
+studies = {one.classifier.name: one for one in (study, photos)}
+titles = {
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "mobilenet_v3_small": "MobileNetV3, toys",
+}
+offered = [(photos, sample) for sample in photos.pictures.samples]
+if study is not photos:
+    offered += [
+        (study, sample)
+        for sample in study.profile.cases or study.pictures.samples[:3]
+    ]
+pictures, files, credits, row = [], {}, [], []
+for home, sample in offered:
+    one = home.pictures.picture(sample)
+    image, _ = home.image(sample)
+    file = f"{len(files)}.webp"
+    row.append(to_uint8(image[0]))
+    files[file] = lossless(row[-1])
+    labels = {
+        name: one.label
+        for name, other in studies.items()
+        if other.names == home.names
+    }
+    shown = (
+        one.name
+        if home is photos
+        else f"{home.names[one.label]} ({sample})"
+    )
+    pictures.append({"name": shown, "file": file, "labels": labels})
+    credits.append(credit(one))
+data = {
+    "networks": {name: titles.get(name, name) for name in studies},
+    "pictures": pictures,
+    "epsilons": [
+        float(epsilon) for epsilon in photos.profile.epsilon_255.cases
+    ],
+    "objective": photos.profile.objective,
+    "start": {
+        "picture": picture.name,
+        "epsilon": float(start["epsilon_255"]),
+    },
+}
+facts = json.dumps(data).replace(
+    "<", "\\u003c"
+)  # nothing else could end the element early
+stills = [
+    f'<div class="picture"><p class="title">{html.escape(one["name"])}</p><img src="{one["file"]}" '
+    f'alt="A picture to attack: {html.escape(one["name"])}." width="224" height="224"></div>'
+    for one in pictures[: len(photos.pictures)]
+]
+markup = (
+    f'<div class="live-attack"><div class="pictures offered">{"".join(stills)}</div>'
+    '<p class="no-script">The attack runs in the browser, and that needs JavaScript. The case '
+    "studies show the same attacks, as this build computed them.</p>"
+    f'<script type="application/json">{facts}</script></div>'
+)
+still = io.BytesIO()
+Image.fromarray(np.hstack(row[: len(photos.pictures)])).save(still, "PNG")
+show(
+    Widget(
+        markup,
+        "Pictures to attack in the browser.",
+        files,
+        still.getvalue(),
+    ),
     name="fig-live",
-    caption="One FGSM step, computed in the browser. The control is a step of the same size along "
-    f"random signs. {' '.join(filter(None, credits))}",
+    caption="An attack that your browser computes, and beside it the control, a step of the same "
+    f"size along random signs. {' '.join(dict.fromkeys(filter(None, credits)))}",
 )
 
 # %% [markdown]
-# ## What runs there
-#
-# A browser cannot differentiate a network. So the build traced the backward pass once and wrote two
-# graphs in the ONNX format. One computes the logits, the other the logits and the gradient of the
-# objective with respect to the image; both share one file of weights. ONNX Runtime Web runs them in
-# WebAssembly, beside the page, in 32-bit floats.
-#
-# The rest is {eq}`eq-1-1`, clipped to [0, 1]. The gradient is computed once for each picture and
-# objective; each ε then costs one forward pass. What the choice between the objectives does,
-# cross-entropy or true logit, is [a page of its own](objectives.ipynb).
-#
 # ## Which class is attacked
 #
-# For a picture of this build, it is its label. The label of your picture is unknown, so there it is
-# the class that the classifier sees in the clean picture.
+# For a picture of this site, its label. Nobody knows the label of yours, so there it is the class
+# that the network sees in it. The step leads away from this class, or toward one that you pick.
+# One step is FGSM, {eq}`eq-1-2`; several are BIM, see [One step or many?](iterative.ipynb). The
+# objectives are the subject of [a page of their own](objectives.ipynb).
+#
+# ## What runs there
+#
+# A browser cannot differentiate a network. So the build traced the backward pass once and wrote
+# it down as ordinary operations, which ONNX Runtime Web runs. Your picture is turned upright,
+# laid on white, resized and cut by the arithmetic that Python uses. One gradient serves every ε
+# of a step.
+#
+# To halve the download, the weights are rounded to 16 bits. What that does to this picture:
 
-# %% tags=["remove-input"]
-classifier = study.classifier
-say(
-    "Your picture is cut as the classifier's preprocessing cuts: the shorter side is scaled to "
-    f"{classifier.resize} pixels, and the center of {classifier.crop} × {classifier.crop} is kept. "
-    f"The classifier knows {len(classifier.class_names)} classes and has to choose one of them, "
-    "whatever the picture shows."
-)
-if study.profile.clip != "valid":
-    say(
-        "The case studies also clip to the image's own range, as the published experiment did; "
-        "this page does not."
-    )
+# %%
+rounded = copy.deepcopy(photos.classifier)
+for weight in rounded.parameters():
+    if weight.ndim >= 2:  # kernels and matrices
+        weight.data = weight.half().float()
+image, label = photos.image(start["sample"])
+exact = input_gradient(photos.classifier, image, label)
+coarse = input_gradient(rounded, image, label)
+same = exact.gradient.sign() == coarse.gradient.sign()
+for name, one in {"32 bits": exact, "16 bits": coarse}.items():
+    print(f"{name}: confidence {one.logits.softmax(1).max():.2%}")
+print(f"equal signs: {same.float().mean():.1%}")
+
+# %% [markdown]
+# So a browser is compared with Python on the same rounded weights: logits agree within 0.001, and
+# at least 99.5% of all signs are equal. A test of this site holds them to that.

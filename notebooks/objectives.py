@@ -16,70 +16,81 @@
 # The original page explains FGSM with the cross-entropy, but its code called `nll_loss` on raw
 # logits: it lowered the logit of the true class and nothing else. It also clipped twice, to the
 # image's own smallest and largest value before the valid range. Here both objectives and both
-# clips run on the same images.
+# clips run on the same pictures.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
 
-# %% tags=["hide-input"]
-from fgsm_lib import analysis, figures_objectives, objectives, published, wording
-from fgsm_lib.display import say, show, show_table
-from fgsm_lib.profiles import VARIANTS
+# %% tags=["remove-cell"]
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import torch
+from fgsm_lib import analysis, figures, published
+from fgsm_lib.analysis import count_text, eps, percent
+from fgsm_lib.attacks import input_gradient, perturb
+from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
 
 study = open_study(profile)
-variants = {(objective, clip): study.variant(objective, clip) for objective, clip in VARIANTS}
-own_clip = {
-    objective: variants[objective, study.profile.clip]
-    for objective in ("cross_entropy", "true_logit")
-}
-pair = objectives.on_shared_images(
-    {(objective, study.profile.clip): table for objective, table in own_clip.items()}
-)
-by_objective = {objective: table for (objective, _), table in pair.items()}
-images = by_objective["true_logit"]["sample"].nunique()
-original = published.all_samples_curve() if published.comparable(study.dataset.photos) else None
-control = analysis.shared(study.control, by_objective["true_logit"])
+grid = study.profile.epsilon_255.objectives
+original = published.covers_all(study.pictures)
+NAMES = {"cross_entropy": "cross-entropy", "true_logit": "true logit"}
 
 # %% [markdown]
 # ## Two objectives, two stories
 
+# %%
+step = study.profile.every.objectives
+pair = {
+    name: study.table(objective=objective, epsilon_255=grid, every=step)
+    for objective, name in NAMES.items()
+}
+control = study.table("random", epsilon_255=grid, every=step)
+curves = {name: analysis.curve(table) for name, table in pair.items()}
+chance = analysis.curve(control)
+
+# %% tags=["hide-input"]
+theirs = published.all_samples_curve() if original else None
+images = curves["true logit"]["n"].max()
+for column, what in (
+    ("confidence", "mean confidence"),
+    ("top1", "top-1 accuracy"),
+):
+    show(
+        figures.curves(curves, column, what, chance, theirs),
+        name="fig-objectives-"
+        + ("accuracy" if column == "top1" else "confidence"),
+        caption=f"{what.capitalize()} over ε of the same {images} of {len(study.pictures)} "
+        "pictures, initially wrong ones included, with 95% intervals. Dotted: random signs.",
+    )
+
 # %% tags=["remove-input"]
+ends = {
+    name: curve.set_index("epsilon_255")["confidence"]
+    for name, curve in curves.items()
+}
+lows = {
+    name: (values.idxmin(), values.min()) for name, values in ends.items()
+}
 say(
-    f"All means are over **{images} of {len(study.dataset)} images**, spread evenly over the set, "
-    "initially wrong ones included. " + objectives.story_sentence(by_objective, original)
+    " ".join(
+        f"Under the **{name}** the mean confidence goes from {values.iloc[0]:.2f} to its lowest of "
+        f"these {len(grid)} values, {lows[name][1]:.2f} at {eps(lows[name][0])}, and is "
+        f"{values.iloc[-1]:.2f} at {eps(values.index[-1])}."
+        for name, values in ends.items()
+    )
+    + f" All means are over {images} pictures."
+    + (
+        ""
+        if original
+        else " These are toys: what made the curves of the *photographs* can only be seen on "
+        "photographs. There the published mean confidence is "
+        f"{published.all_samples_curve().set_index('epsilon_255')['confidence'].iloc[-1]:.2f} at "
+        "128/255."
+    )
 )
-
-# %% tags=["hide-input"]
-show(
-    figures_objectives.curves,
-    pair,
-    "confidence",
-    "mean confidence",
-    control,
-    original,
-    name="fig-objectives-confidence",
-    caption=f"Mean confidence over ε, {images} images, with 95% intervals.",
-)
-
-# %% tags=["hide-input"]
-show(
-    figures_objectives.curves,
-    pair,
-    "top1",
-    "top-1 accuracy",
-    control,
-    original,
-    name="fig-objectives-accuracy",
-    caption=f"Top-1 accuracy over ε of the same {images} images, with 95% intervals.",
-)
-
-# %% tags=["remove-input"]
-epsilon = analysis.nearest(by_objective["true_logit"], 1)
-confident = None if original is None else published.bin_curve(99).set_index("epsilon_255")["top1"]
-theirs = None if confident is None else confident.get(epsilon)
-say(objectives.bin_sentence(by_objective, epsilon, theirs))
-say(wording.published_missing(study.dataset.photos))
 
 # %% [markdown]
 # ## Why
@@ -91,103 +102,150 @@ say(wording.published_missing(study.dataset.photos))
 #
 # $$\nabla(-z_y) = -\nabla z_y .$$
 #
-# The true-logit objective only pushes $z_y$ down. The cross-entropy also lifts the rivals, each by
-# its share $q_k$ of the rest of the probability, so above all the nearest.
+# The true-logit objective only pushes $z_y$ down. The cross-entropy also lifts the rivals, each
+# by its share $q_k$ of the rest of the probability, so above all the nearest. On pictures spread
+# evenly over the ranks of their confidence:
 
-# %% tags=["hide-input"]
-samples = objectives.spread_by_confidence(study.table, 32)
-probed = objectives.probe(study, samples, [0.3, 1, 4, 16])
-changes = objectives.mean_changes(probed)
-if samples:
-    show(
-        figures_objectives.logit_changes,
-        changes,
-        name="fig-logit-changes",
-        caption=f"Mean change of the true logit and of the largest logit of any other class, over "
-        f"{len(samples)} initially correct images spread evenly over the ranks of their "
-        "confidence, with 95% intervals.",
+# %%
+clean = analysis.clean(study.table(epsilon_255=grid))
+right = clean[clean["correct"] & clean["attacked"]]
+right = right.sort_values("confidence").index
+places = np.linspace(0, len(right) - 1, 32).astype(int)
+x, y = (torch.cat(p) for p in zip(*map(study.image, right[places])))
+
+
+# %%
+def rival(z):
+    """The largest logit of any other class."""
+    return z.scatter(1, y[:, None], -torch.inf).amax(1)
+
+
+rows = []
+for (objective, name), e in product(NAMES.items(), (0.3, 1, 4, 16)):
+    gradient, z = input_gradient(study.classifier, x, y, objective)
+    with torch.no_grad():
+        moved = study.classifier(perturb(x, gradient.sign(), e / 255))
+    true = (moved - z).gather(1, y[:, None])[:, 0]
+    other = rival(moved) - rival(z)
+    rows += zip(
+        [name] * len(x), [e] * len(x), true.tolist(), other.tolist()
     )
 
-# %% tags=["remove-input"]
-say(objectives.change_sentence(changes, 1))
+# %%
+columns = ["objective", "epsilon_255", "true", "rival"]
+by = pd.DataFrame(rows, columns=columns).groupby(columns[:2])
+mean = {c: analysis.means(by[c]).reset_index() for c in ("true", "rival")}
+
+# %% tags=["hide-input"]
+show(
+    figures.lines(
+        {
+            f"{what}, {name}": frame[frame["objective"] == name]
+            for name in NAMES.values()
+            for what, frame in (
+                ("true class", mean["true"]),
+                ("best rival", mean["rival"]),
+            )
+        },
+        "epsilon_255",
+        {"value": "mean change of the logit"},
+    ),
+    name="fig-logit-changes",
+    caption=f"Mean change of the true logit and of the largest logit of any other class, over "
+    f"{len(x)} initially correct pictures, with 95% intervals.",
+)
 
 # %% [markdown]
 # ## What it does to the conclusions
-#
-# The grid of this page is coarse: the smallest fooling ε is the first of few values, and a class
-# that comes back between two of them is not seen.
 
-# %% tags=["hide-input"]
-show_table(
-    objectives.consequence_table(pair),
+# %%
+rows = []
+for name, table in pair.items():
+    which = analysis.initially_correct(table)
+    first = analysis.smallest_epsilon(table, which)
+    start = analysis.clean(table).loc[which, "confidence"]
+    rho = analysis.spearman(start, first)
+    back = analysis.bounce_backs(table, len(study.names), max(grid))
+    rows.append((name, len(which), *back, rho))
+
+# %% tags=["remove-input"]
+show(
+    pd.DataFrame(
+        {
+            "objective": name,
+            "pictures": n,
+            f"fooled, to {eps(max(grid))}": count_text(fooled, n),
+            "of these right again": count_text(back, fooled),
+            "by chance": percent(level, 1),
+            "ρ of confidence and smallest ε": f"{rho.value:.2f} "
+            f"({analysis.interval_text(rho.low, rho.high)})",
+        }
+        for name, n, back, fooled, level, rho in rows
+    ),
     name="tab-objectives",
     caption="Fooling, return of the right class, and Hypothesis 1 under both objectives, on the "
-    "same initially correct images. Counts, shares and 95% intervals.",
+    f'initially correct pictures and a grid of only {len(grid)} values. "By chance" is how often '
+    "any given other class is visited after the first wrong ε.",
 )
 
 # %% [markdown]
 # ## The second clip
 
-# %% tags=["remove-input"]
-shared = objectives.on_shared_images(variants)
-for objective in by_objective:
-    say(
-        f"**{objectives.NAMES[objective].capitalize()}.** "
-        + objectives.clip_sentence(shared[objective, "valid"], shared[objective, "image"])
+# %%
+CLIPS = {"valid": "valid range", "image": "second clip"}
+four = {}
+for objective, clip in product(NAMES, CLIPS):
+    rows = study.table(
+        objective=objective,
+        clip=clip,
+        epsilon_255=grid,
+        every=study.profile.every.clips,
     )
+    four[f"{NAMES[objective]}, {CLIPS[clip]}"] = analysis.curve(rows)
 
 # %% tags=["hide-input"]
-count = shared["true_logit", "image"]["sample"].nunique()
+count = four["cross-entropy, second clip"]["n"].max()
 show(
-    figures_objectives.curves,
-    shared,
-    "confidence",
-    "mean confidence",
-    analysis.shared(study.control, shared["true_logit", "image"]),
+    figures.curves(four, "confidence", "mean confidence"),
     name="fig-clips",
-    caption=f"Mean confidence over ε under both objectives and both clips, on the {count} "
-    f"image{'s' if count != 1 else ''} that all four were computed for, with 95% intervals.",
-)
-
-# %% tags=["hide-input"]
-show_table(
-    objectives.confidence_table(shared),
-    name="tab-clips-confidence",
-    caption=f"Mean confidence of these {count} images, by objective and clip.",
-)
-show_table(
-    objectives.consequence_table(shared),
-    name="tab-clips",
-    caption="As {numref}`tab-objectives`, on those of these images that are initially correct.",
+    caption=f"Mean confidence over ε under both objectives and both clips, on {count} pictures, with "
+    "95% intervals.",
 )
 
 # %% [markdown]
 # ## Where gradients vanish
 #
 # The factor $1 - p_y$ makes the gradient of the cross-entropy small where the classifier is sure.
-# Its sign does not care, until float32 runs out of digits. That happens in two steps.
-#
-# Where $p_y$ rounds to 1 ($1 - p_y$ below 2⁻²⁴), the term of the true class is lost: the attack
-# only lifts the rivals. Where the $p_k$ of all rivals round to 0, too (below about 10⁻⁴⁵), nothing
-# is left: no pixel moves, and the attack fails for a reason that has nothing to do with robustness.
+# Its sign does not care, until float32 runs out of digits: where $p_y$ rounds to 1, the term of
+# the true class is lost; where the $p_k$ of all rivals round to 0, too, nothing is left, no pixel
+# moves, and the attack did not happen.
 
-# %% tags=["hide-input"]
-if samples:
-    show(
-        figures_objectives.gradient_sizes,
-        probed,
-        name="fig-gradient-sizes",
-        caption="Sum of the absolute values of the gradient against 1 − p of the true class, for "
-        f"the same {len(samples)} images. Dashed: 2⁻²⁴, below which p is 1 in float32.",
-    )
-
-# %% tags=["remove-input"]
-say(objectives.vanishing_sentence(probed))
-
-# %% tags=["hide-input"]
-show_table(
-    objectives.zero_table(by_objective, [(0.9999, 1.0), (0.99, 0.9999), (0.9, 0.99), (0.0, 0.9)]),
-    name="tab-zeros",
-    caption=f"Initially correct images with a gradient of exactly zero at any of their "
-    f"{study.dataset[0][0].numel()} values, and the most such values in one image.",
+# %%
+sure = 1 - right.map(clean["confidence_true"]).to_numpy(float)
+size = clean.loc[right, "gradient_l1"].to_numpy(float)
+none = len(analysis.not_attacked(study.table(epsilon_255=grid)))
+some = int((clean["zero_gradients"] > 0).sum())
+print(
+    f"{none} pictures without a gradient; {some} with a zero at some value"
 )
+
+# %% tags=["hide-input"]
+if study.profile.objective == "cross_entropy":
+    show(
+        figures.points(
+            {
+                "pictures": pd.DataFrame(
+                    {"rest": sure.clip(6e-8), "size": size.clip(1e-12)}
+                )
+            },
+            "rest",
+            "size",
+            "1 − p of the true class",
+            "sum of |gradient|",
+            logx=True,
+            logy=True,
+        ),
+        name="fig-gradient-sizes",
+        caption=f"Sum of the absolute values of the cross-entropy's gradient against 1 − p of the true "
+        f"class, for {len(right)} initially correct pictures.",
+    )

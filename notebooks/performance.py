@@ -11,126 +11,83 @@
 # ---
 
 # %% [markdown]
-# # Performance
-#
-# What a sweep costs, compared with three other libraries, with the original's loop, and with the
-# bare passes through the network that no sweep can do without.
-#
-# The attacked image is $\tilde{x}(\epsilon) = \mathrm{clip}(x + \epsilon\,\mathrm{sign}\,g)$, and
-# the gradient $g$ does not depend on ε. So a sweep over $E$ values of ε needs one backward pass
-# and $E$ forward passes per image, the one at $\epsilon = 0$ being the gradient's own. Libraries
-# that offer FGSM as one attack among many compute the gradient again at every ε, and then look at
-# the result: $2E$ forward and $E$ backward passes. Counting a backward pass to the pixels as one
-# forward pass, that is $3E / (E + 1)$ times as much: 2.8 times at 16 values of ε. The rest of what
-# follows is layout.
+# # What a sweep costs
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
 
-# %% tags=["hide-input"]
-from fgsm_lib.bench import drawings, record, report
-from fgsm_lib.display import say, show, show_table
+# %% tags=["remove-cell"]
+import json
+from importlib.resources import files
 
-measurements, here = record.read()
-whose = (
-    "These measurements were made here, by `make bench`."
-    if here
-    else "No `make bench` has run here: this is the record of one run that comes with the library. "
-    "Run it to see your own machine."
+import pandas as pd
+from fgsm_lib import figures
+from fgsm_lib.show import say, show
+
+# %% [markdown]
+# The attacked picture is $\tilde{x}(\epsilon) = \mathrm{clip}(x + \epsilon\,\mathrm{sign}\,g)$,
+# and the gradient $g$ does not depend on ε. So a sweep over $E$ values of ε needs one backward
+# pass and $E$ forward passes a picture, the one at $\epsilon = 0$ being the gradient's own.
+# Libraries that offer FGSM as one attack among many compute the gradient again at every ε, and
+# then look at the result.
+#
+# On a CPU the forward passes here run in ONNX Runtime, where a probe shows the same answers, and
+# the gradient in PyTorch. Each worker has one core and small batches of its own, which stay in
+# the cache.
+
+# %%
+record = json.loads(
+    (files("fgsm_lib") / "published" / "speed.json").read_text()
 )
-say(f"{whose} Only ratios of times mean something on another machine.")
+times = pd.DataFrame(
+    {k: v["milliseconds"] for k, v in record["networks"].items()}
+)
+bare = times[times.index.str.startswith("bare passes, torch")].min()
+times = times[~times.index.str.startswith("bare passes, torch")]
+times.loc["bare passes, torch"] = bare
+ratios = times / times.loc["this library"]
 
-# %% [markdown]
-# ## The same sweep, by others
-#
-# Each library runs twice: *as documented*, with batches of 50 in PyTorch's default memory format
-# (NCHW) and weights that ask for gradients, and in its *fastest layout*, channels last, weights
-# frozen, with the batch size and the use of the cores that were fastest for it. The *original's
-# loop* takes image by image and computes a new gradient at each ε, and the *bare passes* are the
-# floor: forward and backward passes in the fastest layout found, which attack nothing. All others
-# get their images decoded; only this library reads its files.
-
-# %% tags=["hide-input"]
-for name, entry in measurements.items():
-    say(report.circumstances(entry))
-    say(report.agreement(entry))
-    show(
-        drawings.sides,
-        entry,
-        name=f"fig-sides-{name}",
-        caption=f"Time per image and ε with {entry['classifier']}; a circle for each round.",
+# %% tags=["remove-input"]
+first = times.columns[0]
+loop = ratios.loc["the original's loop", first]
+say(
+    f"With `{first}`, this library takes {times.loc['this library', first]:.2f} ms a picture and ε, "
+    f"PyTorch's bare passes {ratios.loc['bare passes, torch', first]:.1f} times as long, foolbox as "
+    f"documented {ratios.loc['foolbox, as documented', first]:.1f} times, the original's loop "
+    f"{loop:.1f} times. Each is the median of {record['rounds']} "
+    f"rounds in turns over {record['images']} pictures and {len(record['epsilon_255'])} ε, on "
+    f"{record['machine']}; only the ratios mean something elsewhere. The export to ONNX Runtime comes "
+    "once, takes "
+    + ", ".join(
+        f"{v['export_seconds']:.1f} s (`{k}`)"
+        for k, v in record["networks"].items()
     )
-    show_table(
-        report.speed_table(entry),
-        name=f"tab-sides-{name}",
-        caption=f"The same with {entry['classifier']}, and predictions equal to this library's.",
-    )
-    say(report.rate(entry))
-    say(f"The goals were:\n\n{report.goals_list(entry)}")
-
-# %% [markdown]
-# ## Batch size, memory format, threads
-#
-# On a CPU small batches stay in the cache, and cores that share one batch wait for each other. So
-# a sweep gives each core batches of its own, and measures which size is fastest before it starts
-# (a few seconds; the result is kept in `calibration.json` beside the tables).
+    + " and is not counted."
+)
 
 # %% tags=["hide-input"]
-for name, entry in measurements.items():
-    show(
-        drawings.layouts,
-        entry,
-        name=f"fig-layouts-{name}",
-        caption=f"A forward pass of {entry['classifier']}: memory format, batches computed at a "
-        "time × threads for each.",
-    )
-    say(report.layouts(entry))
+show(
+    figures.bars(
+        times[first].sort_values(),
+        "milliseconds a picture and ε",
+        horizontal=True,
+    ),
+    name="fig-speed",
+    caption=f'Time of the same sweep with `{first}`. "Bare passes" attack nothing: they are the '
+    'floor. "As documented": batches of 50; "best layout": channels last, batches of 8, a worker '
+    "on each core.",
+)
+
+# %% tags=["remove-input"]
+shown = ratios.map("{:.2f}".format).reset_index(
+    names="times as long as this library"
+)
+show(
+    shown,
+    name="tab-speed",
+    caption="How many times as long as this library's sweep each way takes, by network.",
+)
 
 # %% [markdown]
-# ## What else is free?
-#
-# Measured on one core. Lower precision is not used if it changes a single prediction: the ε at
-# which an image is fooled is what a sweep is about.
-
-# %% tags=["hide-input"]
-for name, entry in measurements.items():
-    if "extras" in entry:
-        show_table(
-            report.extras_table(entry),
-            name=f"tab-extras-{name}",
-            caption=f"Other ways to do a pass of {entry['classifier']}.",
-        )
-        say(report.extras_reading(entry))
-
-# %% [markdown]
-# ## Memory and scale
-#
-# Images are read when they are needed, and the table is written in pieces as it grows. So neither
-# the number of images nor that of ε should matter to memory.
-
-# %% tags=["hide-input"]
-for name, entry in measurements.items():
-    if "scale" in entry:
-        say(
-            "Whole sweeps, from the files to the finished table, of the set repeated as often as "
-            f"needed, at {entry['scale']['crop']}² pixels. {report.scale(entry)}"
-        )
-        show(
-            drawings.scale,
-            entry,
-            name=f"fig-scale-{name}",
-            caption="Peak memory and time of a sweep, left over images at two ε, right over ε for "
-            "250 images.",
-        )
-
-# %% [markdown]
-# ## What a validation set costs
-
-# %% tags=["hide-input"]
-for name, entry in measurements.items():
-    show_table(
-        report.cost_table(entry),
-        name=f"tab-cost-{name}",
-        caption=f"{report.COST_IMAGES:,} images at {report.COST_EPSILONS} ε with "
-        f"{entry['classifier']}.",
-    )
+# `python demo/speed.py` in the repository measures all this on your machine; it is one file to
+# read.

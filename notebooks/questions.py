@@ -11,313 +11,311 @@
 # ---
 
 # %% [markdown]
-# # The open questions
+# # Where fooled images go
 #
 # The original page left questions open: "How are the classes distributed? Neighbouring classes
 # etc", "Add perception thing", and whether the L- and U-shaped curves of single images are the
-# rule. Here they are answered on all images of this build. Unless it says otherwise, a statement
-# is about the initially correct images.
+# rule. Unless it says otherwise, a statement is about initially correct pictures.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
 
-# %% tags=["hide-input"]
-from fgsm_lib import analysis, answers, figures, neighbors, perception, shapes, visibility
-from fgsm_lib import figures_questions as drawings
-from fgsm_lib.cases import open_case
-from fgsm_lib.display import credit, say, show, show_table
+# %% tags=["remove-cell"]
+import numpy as np
+import pandas as pd
+from fgsm_lib import analysis, figures
+from fgsm_lib.analysis import count_text, eps, percent
+from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
+from scipy.stats import entropy
 
 study = open_study(profile)
-names = study.dataset.class_names
-same_images = analysis.shared(study.table, study.control)
+table, names = study.table(), study.names
+control = study.table("random", every=study.profile.every.control)
+tried = control["sample"].nunique()
 
-# %% tags=["remove-input"]
-tried = study.control["sample"].nunique()
-say(
-    f"The control, random signs at each ε of the grid, was computed for **{tried} of "
-    f"{len(study.dataset)} images**, spread evenly over the set. A curve of the attack that is "
-    "compared with it is taken on the same images."
+# %% [markdown]
+# ## Neighboring classes
+#
+# At the first ε of the grid at which a picture is wrong, it is seen as another class, its
+# *adversarial class*. Where did that class stand on the clean picture?
+
+# %%
+fooled = analysis.first_fooled(table)
+by_chance = analysis.first_fooled(control)
+places = ["2", "3", "4", "5", "below 5"]
+
+
+def ranks(first):
+    """How many stood second, third, … on the clean picture."""
+    where = first["rank"].map(str).where(first["rank"].notna(), "below 5")
+    counts = where.value_counts().reindex(places, fill_value=0)
+    return pd.DataFrame(
+        [analysis.rate(k, len(first)) for k in counts], index=places
+    )
+
+
+# %% tags=["hide-input"]
+both = {"FGSM": ranks(fooled), "random signs": ranks(by_chance)}
+parts = (
+    pd.DataFrame({k: t[part] for k, t in both.items()})
+    for part in ("value", "low", "high")
+)
+value, low, high = parts
+show(
+    figures.bars(value, "share of the fooled pictures", low, high),
+    name="fig-ranks",
+    caption=f"Rank of the adversarial class on the clean picture, of {len(fooled)} pictures fooled by "
+    f"FGSM up to {eps(table['epsilon_255'].max())} and {len(by_chance)} by random signs, with 95% "
+    "intervals.",
 )
 
-# %% [markdown]
-# ## Neighboring classes: where do fooled images go?
-#
-# At the first ε of the grid at which an image is wrong, it is seen as another class, its
-# *adversarial class*. Where did that class stand on the clean image?
-
-# %% tags=["hide-input"]
-fooled = neighbors.first_fooled(study.table)
-by_chance = neighbors.first_fooled(study.control)
-ranks, chance_ranks = neighbors.rank_counts(fooled), neighbors.rank_counts(by_chance)
-if len(fooled):
+# %% tags=["remove-input"]
+second = ranks(fooled).loc["2"]
+say(
+    f"**{percent(second['value'])}** ({percent(second['low'])} to {percent(second['high'])}) of the "
+    f"{len(fooled)} fooled pictures go to the class that was second before; chance alone, among "
+    f"{len(names) - 1} other classes, would be {percent(1 / (len(names) - 1), 1)}."
+)
+ways = (
+    fooled.value_counts(["from", "to"])
+    .head(8)
+    .rename("pictures")
+    .reset_index()
+)
+if len(ways) and ways["pictures"].iloc[0] >= 5:
+    total = fooled["from"].value_counts()
     show(
-        drawings.rank_bars,
-        {"FGSM": ranks, "random signs": chance_ranks},
-        name="fig-ranks",
-        caption="Rank of the adversarial class on the clean image, with 95% intervals.",
-    )
-
-# %% tags=["remove-input"]
-say(answers.ranks(ranks, chance_ranks, len(names)))
-
-# %% [markdown]
-# The last layer weighs the same features once for each class, with one weight vector per class. Are
-# the vectors of the class that an image leaves and of the one it reaches more alike than those of
-# any two classes? They are compared by their cosine; chance is the true class's mean cosine with
-# all other classes.
-
-# %% tags=["remove-input"]
-vectors = neighbors.class_vectors(study.classifier.network, len(names))
-similarity = None if vectors is None else neighbors.weight_similarity(fooled, vectors)
-say(answers.similarity(similarity))
-
-# %% tags=["hide-input"]
-pairs = neighbors.transitions(fooled)
-if len(pairs):
-    show_table(
-        answers.transition_table(pairs, names),
+        pd.DataFrame(
+            {
+                "from": names[way["from"]],
+                "to": names[way["to"]],
+                "of the fooled of this class": count_text(
+                    way["pictures"], total[way["from"]]
+                ),
+            }
+            for _, way in ways.iterrows()
+        ),
         name="tab-transitions",
-        caption="The most frequent ways at the first ε that fools: how many images of a class are "
-        "fooled, and how many of these go there, with their share (95% interval).",
+        caption="The most frequent ways at the first ε that fools (95% interval).",
     )
-
-# %% tags=["remove-input"]
-say(answers.transitions(pairs))
 
 # %% [markdown]
 # ## Robustness and distribution of the classes
 
-# %% tags=["hide-input"]
-half = neighbors.half_epsilon(study.table)
-robust = neighbors.class_robustness(study.table, half)
-correct_in_control = analysis.initially_correct(study.control)
-if len(robust):
-    show(
-        drawings.class_robustness,
-        robust,
-        names,
-        analysis.curve(analysis.at(study.control, [half]), correct_in_control),
-        name="fig-class-robustness",
-        caption=f"Share of the initially correct images still correct at ε = {half:g}/255, the ε "
-        "of the grid that leaves nearest to a half, in the classes that have most such images, "
-        "with 95% intervals (Wilson).",
-    )
-
-# %% tags=["remove-input"]
-say(answers.robustness(robust, half, neighbors.class_test(robust), names))
-
-# %% [markdown]
-# How many classes do the predictions use? The *effective* number is the exponential of the entropy
-# of their distribution: ten for ten equally frequent classes, one for a single one.
-
-# %% tags=["hide-input"]
-spread, chance_spread = neighbors.class_spread(same_images), neighbors.class_spread(study.control)
-show(
-    drawings.class_counts,
-    spread,
-    chance_spread,
-    name="fig-class-counts",
-    caption=f"Effective number of classes that the predictions for the {tried} images of the "
-    "control are spread over, initially correct or not.",
+# %%
+right = analysis.initially_correct(table)
+kept = analysis.curve(table, right)
+half = kept.loc[(kept["top1"] - 0.5).abs().idxmin(), "epsilon_255"]
+here = analysis.at(table[table["sample"].isin(right)], half)
+classes = analysis.rates(here.groupby("label")["correct"])
+largest = (
+    classes.sort_values("n", ascending=False).head(20).sort_values("value")
 )
 
+# %% tags=["hide-input"]
+largest.index = [names[label] for label in largest.index]
+if largest["n"].min() >= 5:
+    show(
+        figures.bars(
+            largest["value"],
+            "share still right",
+            largest["low"],
+            largest["high"],
+            horizontal=True,
+        ),
+        name="fig-class-robustness",
+        caption=f"Share of the initially correct pictures still right at ε = {eps(half)}, where about "
+        f"half of all are, in the {len(largest)} classes with most pictures "
+        f"({largest['n'].min()} to {largest['n'].max()}), with 95% intervals.",
+    )
+else:
+    say(
+        f"Half of the {len(classes)} classes have no more than {classes['n'].median():g} initially "
+        "correct pictures: too few to say that they differ."
+    )
+
+# %% [markdown]
+# How many classes do the predictions use? The *effective* number is the exponential of the
+# entropy of their distribution: ten for ten equally frequent classes, one for a single one.
+
+
+# %%
+def effective(rows):
+    """Effective number of predicted classes at each ε."""
+    seen = rows.groupby("epsilon_255")["predicted_class"]
+    return (
+        seen.agg(lambda s: np.exp(entropy(s.value_counts())))
+        .rename("classes")
+        .reset_index()
+    )
+
+
+# %% tags=["hide-input"]
+show(
+    figures.lines(
+        {
+            "FGSM": effective(analysis.shared(table, control)),
+            "random signs": effective(control),
+        },
+        "epsilon_255",
+        {"classes": "effective number of classes"},
+    ),
+    name="fig-class-counts",
+    caption=f"Effective number of classes that the predictions for the {tried} pictures of the control "
+    "are spread over, initially correct or not.",
+)
+
+# %% [markdown]
+# ## Does the class come back?
+#
+# Two ranges of ε, because what happens depends on where the grid ends. A picture that wanders
+# from class to class comes upon the true one by chance, too; the last column says how often it
+# comes upon any given other class.
+
+# %%
+rows = []
+for upto in (20, 128):
+    fate = analysis.fates(table, upto).value_counts()
+    back, of, chance = analysis.bounce_backs(table, len(names), upto)
+    rows.append((upto, fate, back, of, chance))
+
 # %% tags=["remove-input"]
-say(answers.spread(spread, chance_spread, names))
+show(
+    pd.DataFrame(
+        {
+            "up to": eps(upto),
+            "never fooled": count_text(
+                fate.get("never fooled", 0), fate.sum()
+            ),
+            "fooled for good": count_text(
+                fate.get("fooled for good", 0), fate.sum()
+            ),
+            "right again, of the fooled": count_text(back, of),
+            "by chance": percent(chance, 1),
+        }
+        for upto, fate, back, of, chance in rows
+    ),
+    name="tab-fates",
+    caption=f"What becomes of the class of the {len(right)} initially correct pictures (95% interval).",
+)
 
 # %% [markdown]
 # ## Curve shapes
 #
-# Two rules sort every image. Its *fate* goes by its class over the whole grid:
-#
-# - **never fooled**: correct at every ε,
-# - **bounce-back**: wrong somewhere and correct again at a larger ε,
-# - **fooled for good**: wrong from some ε on.
-#
-# Its *shape* goes by the confidence of the predicted class. The fall is the first value minus the
-# smallest, the rebound the last value minus the smallest.
-#
-# - **L**: a rebound of less than a tenth of the fall,
-# - **L with a rise**: at least a tenth,
-# - **U**: at least half,
-# - **rising**: a fall of less than 0.05, and an end more than 0.05 above the start,
-# - **flat**: a fall of less than 0.05 without that.
+# A written rule reads the whole confidence curve up to 20/255: flat, rising, falling, L, L with a
+# rise, U, or none of these. It is the docstring of `analysis.shape`.
 
-# %% tags=["remove-input"]
-sorted_images = shapes.image_shapes(study.table)
-under_random_signs = shapes.image_shapes(study.control)
-totals = {
-    column: [shapes.counts(images, column, kinds) for images in (sorted_images, under_random_signs)]
-    for column, kinds in (("fate", analysis.FATES), ("shape", shapes.SHAPES))
-}
-for column, (attacked, by_chance) in totals.items():
-    say(answers.kinds(column, attacked, by_chance))
-
-# %% tags=["hide-input"]
-bins = [(0.99, 1), (0.95, 0.99), (0.9, 0.95), (0.8, 0.9), (0.6, 0.8), (0.4, 0.6), (0, 0.4)]
-fates = shapes.by_confidence(study.table, bins, "fate", analysis.FATES)
-curves = shapes.by_confidence(study.table, bins, "shape", shapes.SHAPES)
-if len(sorted_images):
-    show(
-        drawings.stacked_bins,
-        fates,
-        analysis.FATES,
-        name="fig-fates",
-        caption="What becomes of the class over the whole grid, by clean confidence.",
-    )
-    show(
-        drawings.stacked_bins,
-        curves,
-        shapes.SHAPES,
-        name="fig-shapes",
-        caption="The shape of the confidence curve, by clean confidence.",
-    )
-
-# %% tags=["hide-input"]
-for column, groups in (("fate", fates), ("shape", curves)):
-    attacked, by_chance = totals[column]
-    show_table(
-        shapes.reading_table({"all": attacked, **groups, "random signs": by_chance}),
-        name=f"tab-{column}s",
-        caption=f"The {column} of the images by clean confidence, and under random signs: count "
-        "and share (95% interval).",
-    )
-
-# %% [markdown]
-# The typical image of a kind is the one whose curve lies nearest to the mean curve of its kind.
-
-# %% tags=["hide-input"]
-if len(sorted_images):
-    examples = dict(list(shapes.typical(sorted_images, study.table).items())[:8])
-    show(
-        drawings.gallery,
-        examples,
-        study.table,
-        [study.dataset[sample][0] for sample in examples.values()],
-        shapes.kind_counts(sorted_images),
-        name="fig-gallery",
-        caption="Confidence of the predicted class over ε: the typical image of each kind that "
-        "occurs, the most frequent kinds first.",
-    )
-    credits = {sample: credit(study.dataset.photo(sample)) for sample in examples.values()}
-    say(" ".join(f"Sample {sample}: {line}" for sample, line in credits.items() if line))
-
-# %% [markdown]
-# ## Perception
-#
-# Four numbers measure a step, on images rounded to 8 bits: the largest change of any value, L∞; the
-# Euclidean length, L2; the peak signal-to-noise ratio, PSNR; and SSIM {cite:p}`wang2004`.
-
-# %% tags=["hide-input"]
-some = range(0, len(study.dataset), max(1, len(study.dataset) // 10))
-measured, bands = visibility.measure_table(study, some, [1, 2, 4, 8, 16, 32])
-means = perception.means(measured.drop(columns="sample"))
-show(
-    drawings.measures,
-    means,
-    name="fig-measures",
-    caption=f"Means over {len(some)} images spread evenly over the set, initially correct or not. "
-    "Dotted: random signs.",
+# %%
+curves = table[table["sample"].isin(right)].groupby("sample")
+shapes = curves.apply(
+    lambda c: analysis.shape(c["epsilon_255"], c["confidence"])
 )
-
-# %% tags=["remove-input"]
-say(answers.seen(means, perception.JUST_NOTICEABLE_DELTA_E))
-
-# %% [markdown]
-# Where is your own threshold? Look for the first picture in which you see the noise.
-
-# %% tags=["hide-input"]
-case = open_case(study, study.profile.example)
-show(
-    figures.strengths,
-    case,
-    [0, 1, 2, 3, 4, 6],
-    name="fig-threshold",
-    caption=f"The same image around the threshold. {credit(case.photo)}",
+kinds = shapes.value_counts()
+bins = pd.cut(
+    analysis.clean(table).loc[right, "confidence"],
+    [0, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 1],
 )
-
-# %% [markdown]
-# Is it seen in the dark or in the light? The same step changes a dark pixel by a larger share than
-# a light one, and the screen's gamma works the other way round. The color difference ΔE of
-# [the method](method.ipynb) weighs both as the eye does.
+counts = pd.crosstab(bins, shapes)[kinds.index]
 
 # %% tags=["hide-input"]
-lightness = {
-    direction: visibility.lightness_curve(bands, direction, 4)
-    for direction in perception.DIRECTIONS
-}
-width = visibility.LIGHTNESS_EDGES[1]
+counts.index = [analysis.bin_name(b.left, b.right) for b in counts.index]
 show(
-    drawings.lightness,
-    lightness,
-    width,
-    perception.JUST_NOTICEABLE_DELTA_E,
-    name="fig-lightness",
-    caption="Mean color difference ΔE at ε = 4/255 by the lightness of the clean region, over the "
-    "same images, each counted once in every band it has, with 95% intervals.",
+    figures.stacked(counts, "share of the pictures"),
+    name="fig-shapes",
+    caption="The shape of the confidence curve up to 20/255, by clean confidence.",
 )
-
-# %% tags=["remove-input"]
-say(answers.by_lightness(lightness["FGSM"], width, 4))
-
-# %% tags=["hide-input"]
-dark, light = visibility.darkest_and_lightest(case)
-show(
-    figures.images,
-    [dark.clean, dark.attacked, dark.random, light.clean, light.attacked, light.random],
-    ["dark region", "ε = 8/255", "random, 8/255", "light region", "ε = 8/255", "random, 8/255"],
-    "The darkest and the lightest part of the image, each clean, attacked and with random signs of "
-    "8/255.",
-    name="fig-dark-light",
-    caption="The darkest and the lightest square of the image above, enlarged.",
+say(
+    "Of all pictures, "
+    + ", ".join(
+        f"{count_text(n, len(shapes))} are *{kind}*"
+        for kind, n in kinds.items()
+    )
+    + "."
 )
 
 # %% [markdown]
 # ## 8 bits: does the attack survive being saved?
 #
-# An image file holds whole gray levels, and so does the image before the attack. So a step of less
-# than half a level is rounded away when the adversarial image is saved, and one of 0.5 to 1.5
-# levels becomes exactly one.
+# An image file holds whole levels, and so does the picture before the attack. So a step of less
+# than half a level is rounded away when the adversarial picture is saved, and one strictly
+# between 0.5 and 1.5 levels becomes exactly one.
+
+# %%
+saved = study.table(bits=8, every=study.profile.every.control)
+small = sorted(e for e in saved["epsilon_255"].unique() if e <= 2)
+which = analysis.initially_correct(table).intersection(saved["sample"])
+both = {
+    "exact step": analysis.curve(analysis.at(table, small), which),
+    "saved in 8 bits": analysis.curve(analysis.at(saved, small), which),
+}
+noise = analysis.curve(analysis.at(control, small), which)
 
 # %% tags=["hide-input"]
-rates = visibility.rounding_rates(study.table, study.eight_bit)
-if len(rates):
-    small = analysis.at(study.control, rates["epsilon_255"])
-    show(
-        drawings.rounding,
-        rates,
-        analysis.curve(small, correct_in_control),
-        name="fig-rounding",
-        caption=f"Top-1 accuracy of the {rates['n'].max()} initially correct images among the "
-        f"{tried} of the control, for the exact step and the step saved in 8 bits, with 95% "
-        "intervals.",
-    )
-    show_table(
-        answers.rounding_table(rates),
-        name="tab-rounding",
-        caption="The same in numbers: accuracy of the exact and of the saved step (95% intervals), "
-        "how many images the exact step fools, how many of these are still fooled after saving, "
-        f"and how many of all {rates['n'].max()} saved images are seen exactly as the clean one.",
-    )
-    say(answers.rounding(rates))
-else:
-    say("None of these images is initially correct, so there is no attack to save.")
+show(
+    figures.curves(both, "top1", "top-1 accuracy", noise),
+    name="fig-rounding",
+    caption=f"Top-1 accuracy of {len(which)} initially correct pictures, for the exact step and the "
+    "step saved in 8 bits, with 95% intervals. Dotted: random signs.",
+)
+joined = analysis.at(table, small).merge(
+    analysis.at(saved, small),
+    on=["sample", "epsilon_255"],
+    suffixes=("", "_saved"),
+)
+joined = joined[joined["sample"].isin(which) & ~joined["correct"]]
+show(
+    pd.DataFrame(
+        {
+            "ε": eps(e),
+            "fooled by the exact step": len(rows),
+            "of these still fooled when saved": count_text(
+                int((~rows["correct_saved"]).sum()), len(rows)
+            ),
+        }
+        for e, rows in joined.groupby("epsilon_255")
+    ),
+    name="tab-rounding",
+    caption=f"How many of {len(which)} initially correct pictures the exact step fools, and how many of "
+    "these stay fooled once they are saved (95% interval).",
+)
 
 # %% [markdown]
-# ## Controls: random signs at each ε
-#
-# How large does a step in a random direction have to be to do the same?
+# ## How large must random signs be to do the same?
+
+# %%
+attack = analysis.curve(analysis.shared(table, control))
+chance = analysis.curve(control)
+target = 0.5 * attack["top1"].iloc[0]
+
+
+def halved(curve):
+    """The ε at which accuracy is half the clean one; inf if none."""
+    below = curve.index[curve["top1"] <= target]
+    if not len(below):
+        return np.inf
+    end, start = curve.loc[below[0]], curve.loc[below[0] - 1]
+    part = (start["top1"] - target) / (start["top1"] - end["top1"])
+    return start["epsilon_255"] + part * (
+        end["epsilon_255"] - start["epsilon_255"]
+    )
+
 
 # %% tags=["hide-input"]
-curve, control = analysis.curve(same_images), analysis.curve(study.control)
 show(
-    drawings.against_chance,
-    curve,
-    control,
+    figures.curves({"FGSM": attack}, "top1", "top-1 accuracy", chance),
     name="fig-controls",
-    caption=f"Top-1 accuracy of the {tried} images of the control, initially correct or not, under "
-    f"FGSM and under random signs at all {len(control)} ε of the grid, with 95% intervals.",
+    caption=f"Top-1 accuracy of the {tried} pictures of the control, initially correct or not, under "
+    "FGSM and under random signs, with 95% intervals.",
 )
 
 # %% tags=["remove-input"]
-say(answers.against_chance(curve, control))
+ours, random = halved(attack), halved(chance)
+say(
+    f"FGSM halves accuracy near {ours:.1f}/255 (interpolated), random signs "
+    + (
+        f"near {random:.0f}/255: they need about {random / ours:.0f} times the step."
+        if np.isfinite(random)
+        else f"not up to {eps(chance['epsilon_255'].max())}."
+    )
+)

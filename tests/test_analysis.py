@@ -1,460 +1,344 @@
-"""Every function of ``analysis`` on tables small enough to do by hand."""
+"""Every function of ``analysis``: by hand on small tables, and beside other formulas."""
 
-import warnings
+import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+import tables
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fgsm_lib import analysis  # the module: pytest would take test_hypothesis itself for a test
-from fgsm_lib.analysis import Segment, Verdict
+from fgsm_lib import InputError, analysis
 
 pytestmark = pytest.mark.filterwarnings("error")  # no division by zero, no empty means
 
 NAN = pytest.approx(np.nan, nan_ok=True)
-TRUE_CLASS = 0
+GRID = [0, 1, 2, 4]
+BOUNCES, FALLS, STANDS, WRONG = [1, 0, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]
+SURE = [[0.97, 0.3, 0.4, 0.5], [0.92, 0.5, 0.2, 0.2], [0.995, 0.9, 0.8, 0.9], [0.97, 0.2, 0.1, 0.1]]
+TABLE = tables.sweep([BOUNCES, FALLS, STANDS, WRONG], SURE, GRID, samples=[2, 3, 5, 8])
+# A fifth picture without a gradient: right at every ε, because no step was taken.
+UNMOVED = tables.sweep([STANDS], [[0.97] * 4], GRID, samples=[9], attacked=[False])
+WITH_UNMOVED = pd.concat([TABLE, UNMOVED], ignore_index=True)
 
 
-def sweep_table(images: dict[int, list[tuple[int, float]]], epsilons) -> pd.DataFrame:
-    """Rows of images whose label is 0, from (predicted class, confidence) at each epsilon.
-
-    Class 1 is a near miss: not correct, but correct among the top 5.
-    """
-    rows = [
-        (sample, TRUE_CLASS, float(epsilon), predicted, confidence)
-        for sample, outcomes in images.items()
-        for epsilon, (predicted, confidence) in zip(epsilons, outcomes, strict=True)
-    ]
-    columns = ["sample", "label", "epsilon_255", "predicted_class", "confidence"]
-    table = pd.DataFrame(rows, columns=columns).astype({"confidence": "float32"})
-    table["correct"] = table["predicted_class"] == TRUE_CLASS
-    table["correct_top5"] = table["predicted_class"] <= 1
-    return table
+def test_choosing_rows():
+    assert analysis.clean(TABLE)["predicted_class"].to_dict() == {2: 0, 3: 0, 5: 0, 8: 1}
+    assert analysis.at(TABLE, [4, 1, 99]).equals(TABLE[TABLE["epsilon_255"].isin([1, 4])])
+    assert analysis.at(TABLE, 4)["sample"].tolist() == [2, 3, 5, 8]
+    assert analysis.shared(TABLE, TABLE[5:6])["sample"].tolist() == [3] * 4
+    assert [analysis.nearest(TABLE, e) for e in (0, 1.5, 2.9, 3, 99)] == [1, 1, 2, 2, 4]
 
 
-BOUNCES = [(0, 0.97), (4, 0.3), (0, 0.4), (0, 0.5)]
-FALLS = [(0, 0.92), (0, 0.5), (1, 0.2), (6, 0.2)]
-STANDS = [(0, 0.995), (0, 0.9), (0, 0.8), (0, 0.9)]
-WRONG = [(3, 0.97), (0, 0.2), (3, 0.1), (3, 0.1)]
-TABLE = sweep_table({2: BOUNCES, 3: FALLS, 5: STANDS, 8: WRONG}, [0, 1, 2, 4])
-ONE_IMAGE = sweep_table({7: [(0, 0.9), (1, 0.4)]}, [0, 1])
-ONE_WRONG_IMAGE = sweep_table({7: [(1, 0.9), (1, 0.4)]}, [0, 1])
+@pytest.mark.parametrize("edges", [(0.95, 0.99), (0.99, 1.0), (0.90, 0.95)])
+def test_bins_are_open_on_the_left_and_closed_on_the_right(edges):
+    low, high = np.float32(edges)  # as float64, float32(0.99) is 0.9900000095, above 0.99
+    above = [np.nextafter(edge, np.float32(2)) for edge in (low, high)]
+    table = tables.sweep(confidence=[[low], above[:1], [high], above[1:]])
+    assert analysis.initially_correct(table, *edges).tolist() == [1, 2]
 
 
-# --- choosing rows -----------------------------------------------------------------------------
+def test_every_confidence_lies_in_exactly_one_five_point_bin():
+    edges = np.arange(0, 21).astype(np.float32) / 20
+    sure = np.concatenate([edges[1:], np.nextafter(edges[:-1], np.float32(2)), edges[:-1] + 0.02])
+    table = tables.sweep(confidence=sure[:, None])
+    found = [analysis.initially_correct(table, *edges) for edges in analysis.TEN_POINT_BINS]
+    assert sorted(np.concatenate(found)) == list(range(60))
 
 
-def test_clean_has_one_row_per_sample_at_epsilon_zero():
-    start = analysis.clean(TABLE)
-    assert start.index.tolist() == [2, 3, 5, 8]
-    assert start["predicted_class"].tolist() == [0, 0, 0, 3]
+def test_a_picture_without_a_gradient_is_counted_and_never_one_that_resisted():
+    assert analysis.not_attacked(WITH_UNMOVED).tolist() == [9]
+    assert analysis.not_attacked(TABLE).empty
+    assert analysis.initially_correct(WITH_UNMOVED).tolist() == [2, 3, 5]
+    pd.testing.assert_frame_equal(analysis.curve(WITH_UNMOVED), analysis.curve(TABLE))
+    assert analysis.bin_curves(WITH_UNMOVED)["95–99%"]["n"].tolist() == [1] * 4
+    assert 9 not in analysis.fates(WITH_UNMOVED, 4)
+    assert 9 not in analysis.smallest_epsilon(WITH_UNMOVED)
+    assert analysis.bounce_backs(WITH_UNMOVED, 10, 4) == analysis.bounce_backs(TABLE, 10, 4)
 
 
-def test_at_keeps_the_rows_of_some_epsilons():
-    assert analysis.at(TABLE, [4, 1, 99])["epsilon_255"].tolist() == [1, 4] * 4
+def test_a_rate_has_wilson_s_interval():
+    """Newcombe's four examples: Statistics in Medicine 17 (1998), Table I, method 3."""
+    counted = [analysis.rate(*each)[1:3] for each in ((81, 263), (15, 148), (0, 20), (1, 29))]
+    published = [(0.2553, 0.3662), (0.0624, 0.1605), (0, 0.1611), (0.0061, 0.1718)]
+    assert np.array(counted) == pytest.approx(np.array(published), abs=5e-5)
+    assert analysis.rate(8, 10) == pytest.approx((0.8, 0.4902, 0.9433, 10), abs=5e-5)
 
 
-def test_initially_correct_means_correct_on_the_clean_image():
-    assert analysis.initially_correct(TABLE).tolist() == [2, 3, 5]
-
-
-def test_initially_correct_within_bounds_of_the_clean_confidence():
-    assert analysis.initially_correct(TABLE, 0.95, 0.99).tolist() == [2]
-
-
-@pytest.mark.parametrize(
-    ("confidence", "low", "high", "inside"),
-    [
-        (np.float32(0.99), 0.95, 0.99, True),  # as float64 it is 0.9900000095, above 0.99
-        (np.float32(0.99), 0.99, 1.0, False),
-        (np.nextafter(np.float32(0.99), np.float32(1)), 0.95, 0.99, False),
-        (np.nextafter(np.float32(0.99), np.float32(1)), 0.99, 1.0, True),
-        (np.float32(0.95), 0.95, 0.99, False),
-        (np.float32(0.95), 0.90, 0.95, True),
-        (np.float32(1), 0.99, 1.0, True),
-    ],
-)
-def test_bins_are_open_on_the_left_and_closed_on_the_right(confidence, low, high, inside):
-    table = sweep_table({0: [(0, confidence)]}, [0])
-    assert (len(analysis.initially_correct(table, low, high)) == 1) is inside
-
-
-@given(st.floats(0, 1, width=32, exclude_min=True))
-def test_every_confidence_lies_in_exactly_one_five_point_bin(confidence):
-    table = sweep_table({0: [(0, confidence)]}, [0])
-    hits = [len(analysis.initially_correct(table, *edges)) for edges in analysis.FIVE_POINT_BINS]
-    assert sum(hits) == 1
-
-
-# --- rates and means with their intervals ------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [
-        (8, 10, 0.4902, 0.9433),
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (50, 100, 0.4038, 0.5962),
-        (0, 1, 0.0, 0.7935),
-        # Newcombe's four examples: Statistics in Medicine 17 (1998), Table I, method 3.
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_rate_with_wilson_s_interval(successes, n, low, high):
-    """(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n) with z = 1.96, to four digits."""
-    assert analysis.rate(successes, n) == pytest.approx((successes / n, low, high), abs=5e-5)
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=60))
+def test_rates_of_groups_are_scipy_s(rows):
+    frame = pd.DataFrame(rows, columns=["group", "flag"])
+    for group, found in analysis.rates(frame.groupby("group")["flag"]).iterrows():
+        flags = [flag for name, flag in rows if name == group]
+        test = stats.binomtest(sum(flags), len(flags))
+        expected = [len(flags), test.statistic, *test.proportion_ci(method="wilson")]
+        assert found.tolist() == pytest.approx(expected, abs=1e-12)
+        assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
 
 
 def test_a_rate_of_nothing_is_not_a_number():
-    assert analysis.rate(0, 0) == (NAN, NAN, NAN)
+    assert analysis.rate(0, 0) == (NAN, NAN, NAN, 0)
+    nothing = pd.Series([None, None], dtype=object).groupby([1, 1])
+    assert analysis.rates(nothing).iloc[0].tolist() == [0, NAN, NAN, NAN]
 
 
-def test_mean_with_student_s_interval():
-    """Mean 3, s = √2.5, and t = 2.7764 for four degrees of freedom: 3 ± 1.9632."""
-    expected = pytest.approx((3, 1.0368, 4.9632), abs=5e-5)
-    assert analysis.mean(pd.Series([1, 2, 3, 4, 5])) == expected
+def test_means_have_student_s_interval():
+    """Hours of sleep gained by ten patients (Student 1908), as R's t.test has it; and one value."""
+    gained = pd.Series([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4, 0.7])
+    found = analysis.means(gained.groupby([0] * 10 + [1]))
+    assert found.loc[0].tolist() == pytest.approx([10, 1.58, 0.7001142, 2.4598858], abs=1e-7)
+    assert found.loc[1].tolist() == [1, 0.7, NAN, NAN]
+    found = analysis.difference(gained[:10], gained[:10] * 0)
+    assert found == pytest.approx((1.58, 0.7001142, 2.4598858, 10), abs=1e-7)
 
 
-def test_the_mean_of_student_s_own_example():
-    """Hours of sleep gained by ten patients (1908), as R's t.test(extra ~ group, paired) has it."""
-    gained = pd.Series([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
-    assert analysis.mean(gained) == pytest.approx((1.58, 0.7001142, 2.4598858), abs=1e-7)
+def test_the_interval_of_a_paired_difference_of_rates():
+    """Bonett and Price: p = (f12 + 1) / (n + 2), q = (f21 + 1) / (n + 2); p - q with Wald's."""
+    first, second = np.array([1, 1, 1, 0, 0] * 8, bool), np.array([1, 0, 1, 0, 0] * 8, bool)
+    p, q = 9 / 42, 1 / 42
+    half = 1.959964 * math.sqrt((p + q - (p - q) ** 2) / 42)
+    found = analysis.difference(first, second)
+    assert found == pytest.approx((8 / 40, p - q - half, p - q + half, 40), abs=1e-6)
+    swapped = analysis.difference(second, first)
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
 
 
-def test_a_mean_of_equal_values_has_no_width():
-    assert analysis.mean(pd.Series([0.25, 0.25, 0.25])) == (0.25, 0.25, 0.25)
+def test_it_covers_the_true_difference_in_about_95_percent():
+    """Over all outcomes of 12 pictures, exactly, for some chances of (yes, no) and (no, yes)."""
+    n, place, found = 12, np.arange(12), {}
+    for more, less in product(range(n + 1), repeat=2):
+        if more + less <= n:
+            second = (place >= more) & (place < more + less)
+            found[more, less] = analysis.difference(place < more, second)
+    for p, q in [(0.1, 0.1), (0.3, 0.1), (0.05, 0.0), (0.5, 0.3), (0.9, 0.0)]:
+        law = stats.multinomial(n, [p, q, 1 - p - q])
+        covered = [counts for counts, d in found.items() if d.low <= p - q <= d.high]
+        assert sum(law.pmf([a, b, n - a - b]) for a, b in covered) > 0.93
 
 
-def test_a_mean_of_one_value_has_no_interval():
-    assert analysis.mean(pd.Series([0.7])) == (0.7, NAN, NAN)
+def test_one_picture_of_39_is_too_close_to_tell():
+    """By that one "accuracy rises from 4 to 10" was once said to hold: 21 and 22 of 39."""
+    before, after = np.arange(39) < 21, np.arange(39) < 22
+    found = analysis.difference(after, before)
+    assert found.value == pytest.approx(1 / 39)
+    assert analysis.judged(found.low, found.high) == "too close to tell"
+    same = analysis.difference(before, before)
+    assert same.low < 0 == same.value < same.high
 
 
-def test_a_mean_of_nothing_is_not_a_number():
-    assert analysis.mean(pd.Series([], dtype=float)) == (NAN, NAN, NAN)
+def test_a_difference_of_different_pictures_is_refused():
+    series = [pd.Series([1.0], index=[sample]) for sample in (7, 8)]
+    for first, second in (([1.0, 2.0], [1.0]), series):
+        with pytest.raises(InputError, match="different pictures"):
+            analysis.difference(first, second)
 
 
-# --- curves ------------------------------------------------------------------------------------
-
-
-def test_curve_of_all_images():
-    curve = analysis.curve(TABLE)
-    assert curve["epsilon_255"].tolist() == [0, 1, 2, 4]
-    assert curve["n"].tolist() == [4] * 4
+def test_curve_of_all_and_of_some_pictures():
+    curve = analysis.curve(TABLE.sample(frac=1, random_state=0))
+    assert curve["epsilon_255"].tolist() == GRID and curve["n"].tolist() == [4] * 4
     assert curve["top1"].tolist() == [0.75, 0.75, 0.5, 0.5]
-    assert curve["top5"].tolist() == [0.75, 0.75, 0.75, 0.5]
-    assert curve["confidence"].tolist() == pytest.approx([0.96375, 0.475, 0.375, 0.425])
-
-
-def test_curve_of_some_images():
-    curve = analysis.curve(TABLE, pd.Index([3]))
-    assert curve["n"].tolist() == [1] * 4
-    assert curve["top1"].tolist() == [1, 1, 0, 0]
-
-
-def test_curve_carries_the_intervals_of_rate_and_mean():
-    row = analysis.curve(TABLE).iloc[0]
-    confidences = TABLE.loc[TABLE["epsilon_255"] == 0, "confidence"]
-    assert tuple(row[["top1", "top1_low", "top1_high"]]) == analysis.rate(3, 4)
-    assert tuple(row[["confidence", "confidence_low", "confidence_high"]]) == analysis.mean(
-        confidences
-    )
-
-
-def test_curve_does_not_depend_on_the_order_of_rows():
-    shuffled = TABLE.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(analysis.curve(shuffled), analysis.curve(TABLE))
-
-
-def test_curve_of_no_image_is_empty_with_the_same_columns():
-    curve = analysis.curve(TABLE, pd.Index([]))
-    assert curve.empty
-    assert curve.columns.tolist() == analysis.curve(TABLE).columns.tolist()
+    means = np.float32(SURE).astype(float).mean(axis=0)  # not rounded to float32 again
+    assert curve["confidence"].tolist() == pytest.approx(means, abs=1e-12)
+    assert tuple(curve.loc[0, ["top1", "top1_low", "top1_high", "n"]]) == analysis.rate(3, 4)
+    assert analysis.curve(TABLE, [3])["top1"].tolist() == [1, 1, 0, 0]
+    empty = analysis.curve(TABLE, [])
+    assert empty.empty and empty.columns.tolist() == curve.columns.tolist()
+    few_classes = analysis.curve(tables.sweep([[1, 0]], classes=3))
+    assert few_classes["top1"].tolist() == [1, 0] and few_classes["top5"].isna().all()
 
 
 def test_bin_curves_of_filled_and_empty_bins():
-    bins = [(0.99, 1), (0.95, 0.99), (0.4, 0.6)]
-    curves = analysis.bin_curves(TABLE, bins, [0, 1])
+    curves = analysis.bin_curves(TABLE, [(0.99, 1), (0.95, 0.99), (0.4, 0.6)])
     assert list(curves) == ["99–100%", "95–99%", "40–60%"]
-    assert curves["99–100%"]["top1"].tolist() == [1, 1]  # STANDS
-    assert curves["95–99%"]["top1"].tolist() == [1, 0]  # BOUNCES; WRONG has 0.97 too
+    assert curves["95–99%"]["top1"].tolist() == [1, 0, 1, 1]  # WRONG is as sure, and left out
     assert curves["40–60%"].empty
 
 
-def test_shared_keeps_every_row_of_the_samples_of_the_other_table():
-    other = TABLE[TABLE["sample"].isin([3, 8])].head(1)
-    found = analysis.shared(TABLE, other)
-    assert found["sample"].unique().tolist() == [3]
-    assert len(found) == len(TABLE[TABLE["sample"] == 3])
+def test_smallest_epsilon_is_the_first_even_after_a_bounce_back():
+    assert analysis.smallest_epsilon(TABLE).to_dict() == {2: 1, 3: 2, 5: np.inf}
+    assert analysis.smallest_epsilon(TABLE, [5, 2]).index.tolist() == [5, 2]
 
 
-def test_bin_table_counts_images_and_says_where_there_are_none():
-    table = analysis.bin_table(TABLE, [(0.95, 0.99), (0.4, 0.6)], [1, 2])
-    assert table["images"].tolist() == [1, 0]
-    assert table["1/255"].tolist() == ["0.00 (0.00–0.79)", "no image"]
-    assert table["2/255"].tolist() == ["1.00 (0.21–1.00)", "no image"]
+def test_a_fate_is_that_of_a_range():
+    """Sample 132 is "never fooled" to 20/255, and wrong at every ε from 30/255."""
+    table = tables.sweep([[1, 1, 1, 0]], epsilon_255=[0, 10, 20, 30])
+    assert analysis.fates(table, 20)[0] == "never fooled"
+    assert analysis.fates(table, 30)[0] == "fooled for good"
 
 
-def test_side_by_side_puts_the_published_values_beside():
-    published = pd.DataFrame({"epsilon_255": [0, 4], "top1": [1, 0.5], "top5": 0.9})
-    published["confidence"] = 0.123
-    table = analysis.side_by_side(analysis.curve(TABLE), published)
-    assert table["ε"].tolist() == ["0/255", "1/255", "2/255", "4/255"]
-    assert table["published top-1"].tolist() == ["1.00", "–", "–", "0.50"]
-    assert table["published mean confidence"].tolist() == ["0.12", "–", "–", "0.12"]
+def test_fates_and_bounce_backs_by_a_plain_loop():
+    """All that can happen at five ε."""
+    words = ["".join(letters) for letters in product("xo", repeat=5)]
+    table = tables.sweep([[letter == "x" for letter in word] for word in words])
+    expected = {
+        sample: analysis.FATES[0 if "o" not in word else 1 if "ox" in word else 2]
+        for sample, word in enumerate(words)
+        if word[0] == "x"
+    }
+    assert analysis.fates(table.sample(frac=1, random_state=0), 4).to_dict() == expected
+    back = list(expected.values()).count("bounce-back")
+    assert analysis.bounce_backs(table, 10, 4)[:2] == (back, 15)
 
 
-def test_side_by_side_without_published_values_has_no_such_columns():
-    table = analysis.side_by_side(analysis.curve(TABLE), None)
-    assert table.columns.tolist() == ["ε", "top-1", "top-5", "mean confidence"]
+def test_first_fooled_names_from_to_and_the_clean_rank():
+    seen = [[0, 2, 0], [0, 0, 7], [0, 0, 0], [3, 1, 1]]
+    found = analysis.first_fooled(tables.sweep(predicted=seen).sample(frac=1, random_state=0))
+    assert found.columns.tolist() == ["sample", "from", "to", "epsilon_255", "rank"]
+    assert found.fillna({"rank": 0}).to_numpy().tolist() == [[0, 0, 2, 1, 3], [1, 0, 7, 2, 0]]
+    assert found["rank"].isna().tolist() == [False, True]
+    assert analysis.first_fooled(tables.sweep([[1, 1]])).empty
 
 
-def test_clean_summary_in_words():
-    summary = analysis.clean_summary(TABLE)
-    assert summary["value"].tolist() == ["0.750", "0.750", "0.964"]
-    assert summary["95% interval"][0] == "0.301 to 0.954"
-
-
-# --- who is fooled -----------------------------------------------------------------------------
-
-
-def test_smallest_fooling_epsilon_is_the_first_even_after_a_bounce_back():
-    samples = analysis.initially_correct(TABLE)
-    assert analysis.smallest_fooling_epsilon(TABLE, samples).to_dict() == {2: 1, 3: 2, 5: np.inf}
-
-
-def test_smallest_fooling_epsilon_keeps_the_order_asked_for():
-    epsilon = analysis.smallest_fooling_epsilon(TABLE, pd.Index([5, 2]))
-    assert epsilon.index.tolist() == [5, 2]
-
-
-def test_where_nobody_is_fooled_all_are_infinite():
-    table = TABLE[TABLE["sample"] == 5]
-    assert analysis.smallest_fooling_epsilon(table, pd.Index([5])).tolist() == [np.inf]
-
-
-def test_bounce_backs_count_only_initially_correct_images():
-    """BOUNCES, FALLS and STANDS; the first two are fooled; the first is right again."""
-    assert analysis.bounce_backs(TABLE) == (3, 2, 1)
-
-
-def test_bounce_backs_do_not_depend_on_the_order_of_rows():
-    assert analysis.bounce_backs(TABLE.sample(frac=1, random_state=1)) == (3, 2, 1)
+def test_bounce_backs_stand_beside_their_chance_level():
+    """Of five classes three are neither true nor the first; three of these nine are met."""
+    seen = [[0, 1, 1, 2, 2], [0, 3, 1, 4, 0], [0, 0, 0, 0, 0], [0, 2, 0, 2, 2]]
+    table = tables.sweep(predicted=seen)
+    assert analysis.bounce_backs(table, 5, 4) == (2, 3, pytest.approx(3 / 9))
+    assert analysis.bounce_backs(table, 5, 1) == (0, 3, 0)
+    assert analysis.bounce_backs(tables.sweep([[1, 0]]), 2, 4) == (0, 1, NAN)
+    assert analysis.bounce_backs(tables.sweep([[1, 1]]), 10, 4) == (0, 0, NAN)
+    by_chance = np.random.default_rng(0).integers(0, 20, (3000, 9))
+    by_chance[:, 0] = 0
+    count, fooled, chance = analysis.bounce_backs(tables.sweep(predicted=by_chance), 20, 8)
+    assert count / fooled == pytest.approx(chance, abs=0.03)
 
 
 def test_segments_are_runs_of_one_class():
-    rows = sweep_table({0: [(0, 0.9), (0, 0.8), (4, 0.5), (5, 0.5), (0, 0.6)]}, [0, 1, 2, 4, 8])
-    assert analysis.segments(rows.sample(frac=1, random_state=0)) == [
-        Segment(0, 0, 1, True),
-        Segment(4, 2, 2, False),
-        Segment(5, 4, 4, False),
-        Segment(0, 8, 8, True),
-    ]
+    rows = tables.sweep(predicted=[[0, 0, 4, 5, 0]], epsilon_255=[0, 1, 2, 4, 8])
+    found = analysis.segments(rows.sample(frac=1, random_state=0))
+    assert found.columns.tolist() == ["predicted_class", "correct", "first_255", "last_255"]
+    runs = [[0, True, 0, 1], [4, False, 2, 2], [5, False, 4, 4], [0, True, 8, 8]]
+    assert found.to_numpy().tolist() == runs
+    assert len(analysis.segments(rows[:2])) == 1
 
 
-def test_a_class_that_never_changes_is_one_segment():
-    assert analysis.segments(TABLE[TABLE["sample"] == 5]) == [Segment(0, 0, 4, True)]
+EPSILON = [0, 1, 2, 4, 8, 12, 16, 20]
+SHAPES = {  # of confidences in percent
+    "90 90 90 90 90 90 90 90": "flat",
+    "90 88 84 86 90 92 90 88": "flat",
+    "50 50 55 60 65 70 80 90": "rising",
+    "50 47 50 50 60 60 60 62": "rising",
+    "95 60 20 10 10 10 10 10": "L",
+    "90 15 12 20 14 12 10 11": "L",
+    "99 50 20 15 20 25 30 35": "L with a rise",
+    "95 60 30 25 30 50 70 90": "U",
+    "90 40 40 40 50 60 65 65": "U",
+    "90 85 80 75 60 50 40 30": "falling",
+    "90 90 90 90 90 10 10 10": "falling",
+    "90 20 80 20 80 20 80 20": "none of these",
+    "50 40 50 60 70 80 90 95": "none of these",  # it rises five times as far as it fell
+    "50 50 70 90 90 70 50 30": "none of these",
+}
 
 
-@pytest.mark.parametrize(
-    ("confidence", "shape"),
-    [
-        ([0.9, 0.9, 0.9], "flat"),
-        ([0.9, 0.86, 0.86], "flat"),
-        ([0.9, 0.86, 0.94], "flat"),
-        ([0.5, 0.6, 0.7], "rising"),
-        ([0.5, 0.47, 0.6], "rising"),
-        ([0.5, 0.4, 0.9], "U"),  # it falls first
-        ([0.99, 0.3, 0.95], "U"),
-        ([0.9, 0.4, 0.7], "U"),
-        ([0.9, 0.4, 0.6], "L with a rise"),
-        ([0.9, 0.4, 0.41], "L"),
-        ([0.9, 0.4, 0.2], "L"),
-        ([0.9], "flat"),
-    ],
-)
-def test_curve_shape(confidence, shape):
-    assert analysis.curve_shape(confidence) == shape
+@pytest.mark.parametrize(("percents", "shape"), SHAPES.items())
+def test_shapes(percents, shape):
+    values = [int(percent) / 100 for percent in percents.split()]
+    assert analysis.shape(EPSILON, values) == shape
+    assert analysis.shape(EPSILON[::-1], values[::-1]) == shape  # sorted by ε first
+    # What lies beyond the range does not count.
+    assert analysis.shape([*EPSILON, 40, 128], [*values, 0.0, 1.0]) == shape
 
 
-def test_curve_shape_at_the_edges_of_its_rule():
-    """A rebound of exactly half the fall is a U, one of exactly a tenth a slight rise."""
-    assert analysis.curve_shape([1.0, 0.5, 0.75]) == "U"
-    assert analysis.curve_shape([0.625, 0.0, 0.0625]) == "L with a rise"
+def test_curves_that_a_rule_of_three_values_called_an_l():
+    values = [0.977, 0.543, 0.991, 0.95, 0.89, 0.087, 0.371]  # photograph 323
+    assert analysis.shape([0, 0.1, 1, 3, 5, 10, 20], values) == "none of these"
+    values = [0.706, 0.951, 0.591, 0.806, 0.358, 0.580, 0.197]  # 132 with SqueezeNet
+    assert analysis.shape([0, 0.3, 2, 4, 10, 14, 20], values) == "none of these"
+    for few in ([], [0.9, 0.1], [np.nan] * 3):
+        assert analysis.shape(range(len(few)), few) == "none of these"
 
 
-# --- the hypothesis ----------------------------------------------------------------------------
-
-
-def fooled_at(confidences, epsilons, grid=range(60)) -> pd.DataFrame:
-    """A sweep of images with these clean confidences, each fooled from its epsilon on."""
-    return sweep_table(
-        {
-            sample: [(0, confidence)] + [(int(e >= first), 0.5) for e in grid[1:]]
-            for sample, (confidence, first) in enumerate(zip(confidences, epsilons, strict=True))
-        },
-        grid,
-    )
-
-
-CONFIDENCES = np.linspace(0.41, 0.99, 40)
-
-
-def test_the_hypothesis_is_supported_where_the_confident_hold_out_longer():
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES, range(1, 41)))
-    assert (verdict.n, verdict.never_fooled) == (40, 0)
-    # Perfect order in every resample, up to the rounding of a square root.
-    assert (verdict.rho, verdict.rho_low, verdict.rho_high) == pytest.approx((1, 1, 1))
-    assert verdict.word == "supported"
-
-
-def test_the_hypothesis_is_contradicted_where_the_confident_fall_first():
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES, range(40, 0, -1)))
-    assert verdict.rho == pytest.approx(-1)
-    assert verdict.word == "contradicted"
-
-
-def test_the_hypothesis_is_undecided_where_order_says_nothing():
-    shuffled = np.random.default_rng(3).permutation(np.arange(1, 41))
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES, shuffled))
-    assert verdict.rho_low < 0 < verdict.rho_high
-    assert verdict.rho_low < verdict.rho < verdict.rho_high
-    assert verdict.word == "undecided"
-
-
-def test_the_rank_correlation_by_hand():
-    """Ranks 1 to 10 with two neighbors swapped: 1 - 6 · 2 / (10 · 99)."""
-    order = [1, 2, 3, 4, 6, 5, 7, 8, 9, 10]
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES[:10], order))
-    assert verdict.rho == pytest.approx(1 - 12 / 990)
-
-
-def test_the_rank_correlation_of_a_textbook_example():
-    """IQ and hours of television of ten people: -29/165."""
-    iq = np.array([106.0, 100, 86, 101, 99, 103, 97, 113, 112, 110])
-    hours = np.array([7.0, 27, 2, 50, 28, 29, 20, 12, 6, 17])
-    assert analysis.rank_verdict(iq, hours).rho == pytest.approx(-29 / 165)
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=20))
+def test_a_shape_s_name_never_contradicts_the_curve(values):
+    shape = analysis.shape(np.linspace(0, 20, len(values)), values)
+    first, low, end, high = values[0], min(values), values[-1], max(values)
+    wobble = max(0.05, 0.15 * (high - low)) + 1e-9
+    assert shape in analysis.SHAPES
+    assert (shape == "flat") == (high - low <= 0.1)
+    if shape == "rising":
+        assert end > first and high - end <= wobble and first - low <= wobble
+    if shape == "falling":
+        assert end < first and high - first <= wobble and end - low <= wobble
+    if shape in ("L", "L with a rise"):
+        assert high - first <= wobble and max(values[len(values) // 2 :]) < first
+        assert end - low < 0.5 * (first - low)
+    if shape == "U":
+        assert high - max(first, end) <= wobble and 0 < values.index(low) < len(values) - 1
 
 
 # Scores and grades at 15 law schools: Efron's own example of the bootstrap.
-LSAT = np.array([576.0, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594])
-GPA = np.array(
-    [3.39, 3.30, 2.81, 3.03, 3.44, 3.07, 3.00, 3.43, 3.36, 3.13, 3.12, 2.74, 2.76, 2.88, 2.96]
-)
+LSAT = np.array([576, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594])
+GPA = np.array([339, 330, 281, 303, 344, 307, 300, 343, 336, 313, 312, 274, 276, 288, 296])
 
 
 def test_the_interval_of_a_rank_correlation_is_that_of_resampling_pair_by_pair():
-    """SciPy's coefficient of 2000 resamples drawn here; two quantiles differ by chance only."""
-    verdict = analysis.rank_verdict(LSAT, GPA)
-    assert stats.pearsonr(LSAT, GPA).statistic == pytest.approx(0.776, abs=5e-4)  # as published
-    assert verdict.rho == pytest.approx(0.7964, abs=5e-5)
+    """SciPy's coefficient of resamples drawn here; two quantiles differ by chance only."""
+    found = analysis.spearman(LSAT, GPA)
+    assert found.value == pytest.approx(stats.spearmanr(LSAT, GPA).statistic)
     rng = np.random.default_rng(1)
-    draws = (rng.integers(0, 15, 15) for _ in range(2000))
+    draws = (rng.integers(0, 15, 15) for _ in range(800))
     resampled = [stats.spearmanr(LSAT[rows], GPA[rows]).statistic for rows in draws]
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    assert (verdict.rho_low, verdict.rho_high) == pytest.approx((low, high), abs=0.05)
+    assert found[1:3] == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.05)
+    assert analysis.spearman(LSAT, GPA) == found != analysis.spearman(LSAT, GPA, seed=1)
 
 
-def test_the_verdict_is_the_same_in_every_run():
-    table = fooled_at(CONFIDENCES, np.random.default_rng(3).permutation(np.arange(1, 41)))
-    assert analysis.test_hypothesis(table) == analysis.test_hypothesis(table)
+def test_a_rank_correlation_by_hand_and_of_pictures_never_fooled():
+    """Two neighbors swapped: 1 - 6 · 2 / (10 · 99)."""
+    swapped = analysis.spearman(range(10), [0, 1, 2, 3, 5, 4, 6, 7, 8, 9])
+    assert swapped.value == pytest.approx(1 - 12 / 990)
+    x, y = np.linspace(0.4, 0.99, 40), np.arange(40.0)
+    ranks_last = analysis.spearman(x, np.where(y > 34, 999, y))
+    assert analysis.spearman(x, np.where(y > 34, np.inf, y)) == ranks_last
 
 
-def test_an_image_never_fooled_ranks_above_all_others():
-    """The five most confident are never fooled: as far as ranks go, this is still in order."""
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES, [*range(1, 36), *[999] * 5]))
-    assert verdict.never_fooled == 5
-    assert verdict.rho == pytest.approx(1, abs=0.01)  # five ties take a little off
-    assert verdict.word == "supported"
+def test_what_hardly_varies_decides_nothing_and_warns_of_nothing():
+    for values in ([np.inf] * 30, [3.0] * 30, []):
+        found = analysis.spearman(np.linspace(0, 1, len(values)), values)
+        assert found == (NAN, NAN, NAN, len(values))
+        assert analysis.verdict(found.low, found.high, found.n) == "cannot be judged"
+    one_fooled = analysis.spearman(np.linspace(0.4, 0.9, 12), [1, *[np.inf] * 11])
+    assert analysis.verdict(one_fooled.low, one_fooled.high, 12) == "undecided"
 
 
-def test_images_wrong_from_the_start_do_not_count():
-    table = fooled_at(CONFIDENCES, range(1, 41))
-    wrong = fooled_at([0.99] * 20, [0] * 20)
-    wrong["sample"] += 1000
-    wrong["correct"] = False
-    assert analysis.test_hypothesis(pd.concat([table, wrong])) == analysis.test_hypothesis(table)
+def test_verdicts_go_by_the_interval():
+    intervals = [(0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1), (0.0, 0.2), (np.nan, np.nan)]
+    words = ["supported", "contradicted", "undecided", "undecided", "cannot be judged"]
+    assert [analysis.verdict(low, high, 10) for low, high in intervals] == words
+    assert analysis.verdict(0.1, 0.3, 9) == "cannot be judged"
+    words = ["holds", "does not hold", *["too close to tell"] * 2, "cannot be judged"]
+    assert [analysis.judged(low, high) for low, high in intervals] == words
+    below = [analysis.judged(1 - high, 1 - low, than=1, below=True) for low, high in intervals]
+    assert below == words
 
 
-@pytest.mark.parametrize(
-    ("confidences", "epsilons", "never"),
-    [
-        (CONFIDENCES[:9], range(1, 10), 0),  # too few
-        (CONFIDENCES, [3] * 40, 0),  # all fooled at the same epsilon
-        (CONFIDENCES, [999] * 40, 40),  # nobody fooled
-        ([0.5] * 40, range(1, 41), 0),  # all equally confident
-    ],
-)
-def test_what_cannot_be_judged(confidences, epsilons, never):
-    verdict = analysis.test_hypothesis(fooled_at(confidences, epsilons))
-    assert verdict.word == "cannot be judged"
-    assert verdict.never_fooled == never
-    assert np.isnan(verdict.rho)
+@given(st.floats(-1e9, 1e9), st.integers(0, 5), st.sampled_from("-+"))
+def test_a_number_reads_back_as_itself_and_has_a_real_minus_sign(value, digits, sign):
+    text = analysis.number(value, digits, sign)
+    assert "-" not in text and float(text.replace("−", "-")) == round(value, digits)
+    assert ("−" in text) == (round(value, digits) < 0)  # never −0.00
+    assert ("+" in text) == (sign == "+" and round(value, digits) >= 0)
 
 
-def test_one_fooled_image_among_many_decides_nothing_and_warns_of_nothing():
-    """Every third resample lacks the only fooled image, and has no correlation."""
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES[:12], [1] + [999] * 11))
-    assert verdict.word in ("cannot be judged", "undecided")
-    assert (verdict.n, verdict.never_fooled) == (12, 11)
-
-
-def test_a_few_resamples_without_a_correlation_do_not_spoil_the_verdict():
-    """The 5 least confident of 30 are fooled: 1 resample in 240 holds none of them."""
-    verdict = analysis.test_hypothesis(fooled_at(CONFIDENCES[:30], [*range(1, 6), *[999] * 25]))
-    assert verdict.word == "supported"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "word"),
-    [
-        (0.1, 0.3, "supported"),
-        (-0.3, -0.1, "contradicted"),
-        (-0.1, 0.1, "undecided"),
-        (0.0, 0.2, "undecided"),
-        (np.nan, np.nan, "cannot be judged"),
-    ],
-)
-def test_the_word_goes_by_whether_the_interval_excludes_zero(low, high, word):
-    assert Verdict(40, 0, (low + high) / 2, low, high).word == word
-
-
-# --- tables of one image -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("table", [ONE_IMAGE, ONE_WRONG_IMAGE], ids=["correct", "wrong"])
-def test_a_table_of_one_image_goes_through_everything(table):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        correct = int(table["correct"].iloc[0])
-        assert analysis.curve(table)["n"].tolist() == [1, 1]
-        assert analysis.bounce_backs(table) == (correct, correct, 0)
-        assert analysis.test_hypothesis(table).word == "cannot be judged"
-        bins = analysis.bin_table(table, analysis.ORIGINAL_BINS, [0, 1])
-        assert bins["images"].sum() == correct
-        analysis.side_by_side(analysis.curve(table), None)
-
-
-def test_a_summary_of_one_image_shows_no_nan():
-    assert "nan" not in analysis.clean_summary(ONE_IMAGE).to_string()
-
-
-def test_a_table_for_reading_shows_no_nan():
-    assert "nan" not in analysis.side_by_side(analysis.curve(ONE_IMAGE), None).to_string()
-
-
-def test_the_nearest_epsilon_is_one_of_the_table_and_above_zero():
-    table = pd.DataFrame({"epsilon_255": [0.0, 0.25, 3.0, 5.0]})
-    assert [analysis.nearest(table, wanted) for wanted in (0, 1, 2.5, 4, 99)] == [
-        0.25,
-        0.25,
-        3,
-        3,
-        5,
+def test_texts():
+    assert [analysis.number(x) for x in (-0.25, -0.004, 0.5)] == ["−0.25", "0.00", "0.50"]
+    assert [analysis.number(x) for x in (np.nan, np.inf, -np.inf)] == ["–", "∞", "−∞"]
+    assert analysis.percent(0.244) == "24%" and analysis.percent(-0.0004, 1) == "0.0%"
+    assert analysis.interval_text(0.14, 0.37) == "0.14–0.37"
+    assert analysis.interval_text(-0.1, 0.37, 1) == "−0.1 to 0.4"
+    assert analysis.count_text(12, 50) == "12 of 50 (0.24, 0.14–0.37)"
+    assert analysis.count_text(0, 0) == "0 of 0"
+    assert analysis.rate_text(analysis.curve(TABLE).iloc[0]) == "0.75 (0.30–0.95)"
+    one = analysis.curve(tables.sweep([[1]], [[0.995]], classes=3)).iloc[0]
+    assert analysis.rate_text(one, "confidence", 3) == "0.995 (one picture)"
+    assert analysis.rate_text(one, "top5") == "no picture"
+    assert analysis.bin_name(0.95, 0.99) == "95–99%"
+    assert [analysis.eps(4.0), analysis.eps(0.5), analysis.upto(TABLE)] == [
+        "4/255",
+        "0.5/255",
+        "to 4/255",
     ]

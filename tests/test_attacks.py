@@ -1,18 +1,24 @@
-"""What the attack promises, on networks small enough to check."""
+"""What the attack promises, by hand, by property and beside three other implementations."""
 
 import math
+import re
 
+import networks
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import Around, refused
 
 from fgsm_lib import attacks
 from fgsm_lib.classifiers import Classifier
 
-CLIPS = ("valid", "image")
-ULP = 2**-23  # the spacing of float32 just above 1; sums of values in [0, 1] round to it at worst
+WEIGHTS = [1.0, -2.0, 0.5, 1.0], [0.0] * 4
+FOUR = torch.tensor([0.2, 0.6, 0.5, 0.9]).view(1, 1, 2, 2)
+COARSE = {torch.float32: 1e-7, torch.float64: 1e-12, torch.float16: 0, torch.bfloat16: 0}
 
 epsilons = st.one_of(
     st.sampled_from([0.0, 0.1 / 255, 1 / 255, 6 / 255, 0.5, 1.0]), st.floats(0, 1, width=32)
@@ -25,327 +31,325 @@ def classifier(tiny):
     return tiny()
 
 
-def some_labels(count: int, classes: int = 10) -> torch.Tensor:
-    return torch.arange(count) * 3 % classes
+# --- by hand -------------------------------------------------------------------------------------
 
 
-def linear(weights: list[list[float]], bias: list[float] | None = None) -> torch.nn.Module:
-    """A classifier of flattened images with known weights."""
-    layer = torch.nn.Linear(len(weights[0]), len(weights), bias=bias is not None)
-    layer.weight.data = torch.tensor(weights)
-    if bias is not None:
-        layer.bias.data = torch.tensor(bias)
-    return torch.nn.Sequential(torch.nn.Flatten(), layer).eval()
-
-
-# --- by hand -----------------------------------------------------------------------------------
-
-FOUR = torch.tensor([0.2, 0.6, 0.5, 0.9]).view(1, 1, 2, 2)
-
-
-def test_the_example_by_hand():
-    """z_0 = x_1 - 2 x_2 + x_3 / 2 + x_4 = 0.15 falls by 0.1 · 4.5 to -0.3."""
-    model = linear([[1.0, -2.0, 0.5, 1.0], [0.0] * 4])
-    changed = attacks.fgsm(model, FOUR, torch.tensor([0]), 0.1)
+def test_the_example_of_four_pixels():
+    """z_0 = x_1 - 2 x_2 + x_3 / 2 + x_4 = 0.15, so p_0 = .537; of class 1 .463 and then .574."""
+    model = networks.linear(*WEIGHTS)
+    changed = attacks.fgsm(model, FOUR, [0], 0.1)
     torch.testing.assert_close(changed.flatten(), torch.tensor([0.1, 0.7, 0.4, 0.8]))
-    assert model(FOUR)[0, 0].item() == pytest.approx(0.15, abs=1e-6)
-    assert model(changed)[0, 0].item() == pytest.approx(-0.3, abs=1e-6)
-    assert changed.shape == FOUR.shape
+    before, after = (model(x).softmax(1)[0] for x in (FOUR, changed))
+    assert before.max().item() == before[0].item() == pytest.approx(0.537, abs=5e-4)
+    assert after.max().item() == after[1].item() == pytest.approx(0.574, abs=5e-4)
 
 
-def test_the_gradient_of_cross_entropy_by_hand():
-    """(p_0 - 1) w with p_0 = 1 / (1 + exp(-0.15)) = 0.537."""
-    model = linear([[1.0, -2.0, 0.5, 1.0], [0.0] * 4])
-    gradient, logits = attacks.input_gradient(model, FOUR, torch.tensor([0]))
-    expected = (1 / (1 + math.exp(-0.15)) - 1) * torch.tensor([1.0, -2.0, 0.5, 1.0])
-    torch.testing.assert_close(gradient.flatten(), expected)
+def test_gradients_by_hand():
+    """Of cross-entropy (p_0 - 1) w; of the true logit -w."""
+    gradient, logits = attacks.input_gradient(networks.linear(*WEIGHTS), FOUR, [0])
     torch.testing.assert_close(logits, torch.tensor([[0.15, 0.0]]))
+    expected = (1 / (1 + math.exp(-0.15)) - 1) * torch.tensor(WEIGHTS[0])
+    torch.testing.assert_close(gradient.flatten(), expected)
+    gradient, _ = attacks.input_gradient(networks.linear(*WEIGHTS), FOUR, [0], "true_logit")
+    assert gradient.flatten().tolist() == [-1, 2, -0.5, -1]
 
 
-def test_the_gradient_of_the_true_logit_is_minus_its_weights():
-    model = linear([[1.0, -2.0, 0.5, 1.0], [3.0, 3.0, -3.0, 3.0]])
-    gradient, _ = attacks.input_gradient(model, FOUR, torch.tensor([1]), "true_logit")
-    assert gradient.flatten().tolist() == [-3, -3, 3, -3]
+def test_what_is_zero_stays_and_what_leaves_the_range_is_clipped():
+    model = networks.linear([1.0, 0.0, -1.0, 0.0], [0.0] * 4)
+    changed = attacks.fgsm(model, FOUR, [0], 0.55)
+    torch.testing.assert_close(changed.flatten(), torch.tensor([0, 0.6, 1, 0.9]))
 
 
-def test_a_pixel_with_zero_gradient_stays():
-    model = linear([[1.0, 0.0, -1.0, 0.0], [0.0] * 4])
-    changed = attacks.fgsm(model, FOUR, torch.tensor([0]), 0.1)
-    torch.testing.assert_close(changed.flatten(), torch.tensor([0.1, 0.6, 0.6, 0.9]))
+def test_one_epsilon_per_item_of_any_shape():
+    """(4, 20), where each row moves by its own ε and the shape stays."""
+    images = torch.full((4, 20), 0.5)
+    for sizes in (each := [0, 0.1, 0.2, 0.4], np.array(each), torch.tensor(each).view(4, 1)):
+        changed = attacks.fgsm(networks.linear([1.0] * 20, [-1.0] * 20), images, [0] * 4, sizes)
+        assert changed.shape == (4, 20)
+        torch.testing.assert_close(changed[:, 3], torch.tensor([0.5, 0.4, 0.3, 0.1]))
 
 
-def test_the_result_is_clipped_to_valid_pixels():
-    model = linear([[1.0, -2.0, 0.5, 1.0], [0.0] * 4])
-    changed = attacks.fgsm(model, FOUR, torch.tensor([0]), 0.55)
-    torch.testing.assert_close(changed.flatten(), torch.tensor([0.0, 1.0, 0.0, 0.35]))
+class Valley(torch.nn.Module):
+    """One pixel x; z_0 = (x - 0.5)², z_1 = 0. Its slope changes sign at 0.5."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        square = (images.flatten(1) - 0.5).square()
+        return torch.cat([square, torch.zeros_like(square)], dim=1)
 
 
-# --- properties --------------------------------------------------------------------------------
+def test_small_steps_turn_where_the_slope_does_and_stop_at_the_ball():
+    """From 0.7 by 0.15: 0.55, past 0.5 to 0.4, back to 0.55; within 0.2 the second ends at 0.5."""
+    valley, pixel = Valley().eval(), torch.tensor([[0.7]])
+    ends = [attacks.pgd(valley, pixel, [0], 0.3, steps=n, step_size=0.15).item() for n in (1, 2, 3)]
+    assert ends == pytest.approx([0.55, 0.4, 0.55])
+    assert attacks.fgsm(valley, pixel, [0], 0.3).item() == pytest.approx(0.4)
+    end = attacks.pgd(valley, pixel, [0], 0.2, steps=2, step_size=0.15)
+    assert end.item() == pytest.approx(0.5)
+    start = torch.full_like(pixel, -1.0)  # from 0.7 - 0.3 it climbs down the other side
+    end = attacks.pgd(valley, pixel, [0], 0.3, steps=1, step_size=0.05, start=start)
+    assert end.item() == pytest.approx(0.45)
 
 
-@given(seed=seeds, epsilon=epsilons, targeted=st.booleans(), clip=st.sampled_from(CLIPS))
-def test_no_pixel_moves_further_than_epsilon(classifier, pixels, seed, epsilon, targeted, clip):
+# --- properties ----------------------------------------------------------------------------------
+
+
+@given(
+    seed=seeds,
+    epsilon=epsilons,
+    dtype=st.sampled_from(sorted(COARSE, key=str)),
+    shape=st.sampled_from([(20,), (1, 28, 28), (3, 8, 12), (2, 3, 4, 5)]),
+    each=st.booleans(),
+    options=st.fixed_dictionaries(
+        {"targeted": st.booleans(), "objective": st.sampled_from(sorted(attacks.OBJECTIVES))}
+    ),
+)
+def test_an_image_no_further_than_epsilon(pixels, seed, epsilon, dtype, shape, each, options):
+    """‖x̃ - x‖∞ ≤ ε for any dtype and shape, in one step or in three."""
+    images = pixels(2, seed, shape).to(dtype)
+    model = networks.linear(*pixels(3, seed + 1, (math.prod(shape),)).sub(0.5).tolist()).to(dtype)
+    sizes = torch.tensor([epsilon, epsilon / 2]) if each else epsilon
+    most = torch.as_tensor(sizes, dtype=torch.float64).reshape(-1, *[1] * len(shape))
+    start = torch.stack([attacks.random_start(x, seed) for x in images])
+    for changed in (
+        attacks.fgsm(model, images, [0, 2], sizes, **options),
+        attacks.pgd(model, images, [0, 2], sizes, steps=3, step_size=sizes, start=start, **options),
+    ):
+        assert changed.dtype == dtype
+        assert changed.shape == images.shape
+        assert changed.min() >= 0
+        assert changed.max() <= 1
+        assert ((changed.double() - images.double()).abs() <= most + COARSE[dtype]).all()
+
+
+@given(seed=seeds, epsilon=epsilons, clip=st.sampled_from(["valid", "image"]))
+def test_either_clip_keeps_to_epsilon_and_zero_is_nothing(classifier, pixels, seed, epsilon, clip):
     images = pixels(2, seed)
-    options = {"targeted": targeted, "clip": clip}
-    changed = attacks.fgsm(classifier, images, some_labels(2), epsilon, **options)
-    # The clip to the image's own range goes to normalized space and back: a few roundings more.
-    slack = ULP if clip == "valid" else 4 * ULP
-    assert (changed.double() - images.double()).abs().max() <= epsilon + slack
-    assert changed.dtype == torch.float32
-
-
-@given(seed=seeds, epsilon=epsilons, targeted=st.booleans(), clip=st.sampled_from(CLIPS))
-def test_the_result_is_an_image(classifier, pixels, seed, epsilon, targeted, clip):
-    options = {"targeted": targeted, "clip": clip}
-    changed = attacks.fgsm(classifier, pixels(2, seed), some_labels(2), epsilon, **options)
-    assert changed.min() >= 0
-    assert changed.max() <= 1
-
-
-@given(seed=seeds, targeted=st.booleans(), objective=st.sampled_from(sorted(attacks.OBJECTIVES)))
-def test_epsilon_zero_is_the_identity(classifier, pixels, seed, targeted, objective):
-    images = pixels(2, seed)
-    options = {"targeted": targeted, "objective": objective}
-    assert torch.equal(attacks.fgsm(classifier, images, some_labels(2), 0, **options), images)
-
-
-@given(seed=seeds)
-def test_epsilon_zero_is_the_identity_in_the_image_s_own_range(classifier, pixels, seed):
-    images = pixels(2, seed)
-    changed = attacks.fgsm(classifier, images, some_labels(2), 0, clip="image")
-    # The bounds were normalized and back; that may move the extreme pixels by a rounding.
-    torch.testing.assert_close(changed, images, rtol=0, atol=4 * ULP)
-
-
-@given(seed=seeds, epsilon=st.floats(2 / 255, 1))
-def test_every_pixel_steps_to_the_sign_or_the_edge(classifier, pixels, seed, epsilon):
-    images = pixels(1, seed)
-    gradient, _ = attacks.input_gradient(classifier, images, some_labels(1))
-    step = attacks.fgsm(classifier, images, some_labels(1), epsilon) - images
-    room = torch.where(gradient > 0, 1 - images, images).clamp(max=epsilon)
-    # One rounding each in the step, the difference and the room.
-    torch.testing.assert_close(step, gradient.sign() * room, rtol=0, atol=3 * ULP)
+    changed = attacks.fgsm(classifier, images, [0, 3], epsilon, clip=clip)
+    assert (changed.double() - images.double()).abs().max() <= epsilon + 1e-7
+    assert torch.equal(attacks.fgsm(classifier, images, [0, 3], 0, clip=clip), images)
 
 
 @given(seed=seeds, epsilon=st.floats(0.25 / 255, 16 / 255))
-def test_a_small_step_raises_the_objective_of_a_linear_classifier(seed, epsilon):
-    """Of a linear classifier's true logit exactly: by epsilon · ‖w‖₁ where nothing is clipped."""
+def test_a_step_raises_the_objective_of_a_linear_classifier_by_epsilon_times_l1(seed, epsilon):
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randn(3, 12, generator=generator)
-    model = linear(weights.tolist())
-    images = torch.rand(2, 3, 2, 2, generator=generator) * 0.8 + 0.1
-    labels = torch.tensor([2, 0])
+    model = networks.linear(*weights.tolist())
+    images, labels = torch.rand(2, 3, 2, 2, generator=generator) * 0.8 + 0.1, torch.tensor([2, 0])
     changed = attacks.fgsm(model, images, labels, epsilon, objective="true_logit")
     rise = attacks.true_logit(model(changed), labels) - attacks.true_logit(model(images), labels)
-    expected = epsilon * weights[labels].abs().sum().item()
     # Logits of up to about 10, rounded at 1e-6, are subtracted.
-    assert rise.item() == pytest.approx(expected, abs=1e-5)
+    assert rise.item() == pytest.approx(epsilon * weights[labels].abs().sum().item(), abs=1e-5)
 
 
-def test_one_epsilon_per_image_equals_separate_calls(classifier, pixels):
-    images, labels = pixels(4), some_labels(4)
-    sizes = [0.0, 1 / 255, 6 / 255, 0.3]
-    together = attacks.fgsm(classifier, images, labels, torch.tensor(sizes))
-    for i, size in enumerate(sizes):
-        assert torch.equal(together[i], attacks.fgsm(classifier, images, labels, size)[i])
-
-
-def test_the_order_of_the_batch_does_not_matter(tiny, pixels):
-    classifier = tiny().double()  # float64: no sign hangs on the rounding of another batch size
-    images, labels = pixels(6).double(), some_labels(6)
-    order = torch.tensor([3, 1, 5, 0, 4, 2])
-    straight = attacks.fgsm(classifier, images, labels, 6 / 255)
-    permuted = attacks.fgsm(classifier, images[order], labels[order], 6 / 255)
-    assert torch.equal(straight[order], permuted)
-
-
-def test_the_size_of_the_batch_does_not_matter(tiny, pixels):
-    classifier = tiny().double()
-    images, labels = pixels(6).double(), some_labels(6)
-    whole = attacks.fgsm(classifier, images, labels, 6 / 255)
-    for i in range(6):
-        alone = attacks.fgsm(classifier, images[i : i + 1], labels[i : i + 1], 6 / 255)
-        assert torch.equal(whole[i : i + 1], alone)
+@given(seed=seeds, epsilon=epsilons, objective=st.sampled_from(sorted(attacks.OBJECTIVES)))
+def test_one_whole_step_of_bim_is_fgsm(classifier, pixels, seed, epsilon, objective):
+    images, options = pixels(2, seed), {"objective": objective}
+    one = attacks.pgd(classifier, images, [0, 3], epsilon, steps=1, step_size=epsilon, **options)
+    assert torch.equal(one, attacks.fgsm(classifier, images, [0, 3], epsilon, **options))
 
 
 @pytest.mark.parametrize("objective", attacks.OBJECTIVES)
-def test_batch_mates_do_not_scale_a_gradient(classifier, pixels, objective):
-    """The loss is summed, not averaged, and no image's gradient depends on another image."""
-    images, labels = pixels(5), some_labels(5)
-    together, _ = attacks.input_gradient(classifier, images, labels, objective)
-    alone, _ = attacks.input_gradient(classifier, images[2:3], labels[2:3], objective)
-    # Convolutions of other batch sizes add up in another order: float32 noise, no factor of 5.
-    torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-7)
-
-
-@pytest.mark.parametrize("objective", attacks.OBJECTIVES)
-def test_the_gradient_is_the_slope_of_the_objective(tiny, pixels, objective):
-    classifier = tiny().double()
-    images, labels = pixels(1).double(), some_labels(1) + 4
-    gradient, logits = attacks.input_gradient(classifier, images, labels, objective)
+def test_the_gradient_is_the_slope_and_does_not_depend_on_batch_mates(tiny, pixels, objective):
+    classifier, images = tiny().double(), pixels(4).double()
+    labels = torch.tensor([0, 3, 6, 9])
+    together, logits = attacks.input_gradient(classifier, images, labels, objective)
     torch.testing.assert_close(logits, classifier(images))
-    for channel, row, column in ((0, 0, 0), (1, 7, 3), (2, 15, 8)):
-        h = torch.zeros_like(images)
-        h[0, channel, row, column] = 1e-6
-        up, down = (
-            attacks.OBJECTIVES[objective](classifier(x), labels) for x in (images + h, images - h)
-        )
-        # Central differences of 1e-6 in float64 are good to about 1e-9.
-        slope = (up - down).item() / 2e-6
-        assert gradient[0, channel, row, column].item() == pytest.approx(slope, abs=1e-8)
-
-
-def test_objectives_are_those_of_torch(pixels):
-    logits, labels = (
-        torch.randn(4, 7, generator=torch.Generator().manual_seed(1)),
-        some_labels(4, 7),
+    alone, _ = attacks.input_gradient(classifier, images[2:3], labels[2:3], objective)
+    torch.testing.assert_close(together[2:3], alone)
+    step = torch.zeros_like(images)
+    step[2, 1, 7, 3] = 1e-6
+    up, down = (
+        attacks.OBJECTIVES[objective](classifier(x), labels) for x in (images + step, images - step)
     )
-    each = -logits.log_softmax(1)[range(4), labels]
-    torch.testing.assert_close(attacks.cross_entropy(logits, labels), each.sum())
-    torch.testing.assert_close(attacks.true_logit(logits, labels), -logits[range(4), labels].sum())
+    # Central differences of 1e-6 in float64 are good to about 1e-9.
+    assert together[2, 1, 7, 3].item() == pytest.approx((up - down).item() / 2e-6, abs=1e-8)
 
 
 def test_targeted_steps_toward_the_target(classifier, pixels):
     images, target = pixels(4), torch.tensor([7, 7, 7, 7])
-    gradient, _ = attacks.input_gradient(classifier, images, target)
     toward = attacks.fgsm(classifier, images, target, 1 / 255, targeted=True)
-    assert torch.equal(toward, attacks.perturb(images, -gradient.sign(), 1 / 255))
     before, after = (classifier(x).softmax(1)[:, 7] for x in (images, toward))
     assert (after > before).all()
 
 
-# --- nothing is left behind --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("clip", CLIPS)
-def test_inputs_are_not_changed(classifier, pixels, clip):
-    images, labels, epsilon = pixels(3), some_labels(3), torch.tensor([0.0, 0.1, 0.2])
-    before = images.clone(), labels.clone(), epsilon.clone()
-    weights = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
-    attacks.fgsm(classifier, images, labels, epsilon, clip=clip)
-    assert all(map(torch.equal, (images, labels, epsilon), before))
-    assert all(torch.equal(classifier.state_dict()[name], weights[name]) for name in weights)
-
-
-def test_no_gradient_is_left_on_images_or_weights(pixels):
-    model = linear([[1.0] * 768, [0.5] * 768])  # its weights ask for gradients, unlike Classifier's
-    images = pixels(2)
-    changed = attacks.fgsm(model, images, some_labels(2, 2), 0.1)
-    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
-    assert images.grad is None
-    assert not images.requires_grad
-    assert not changed.requires_grad
-
-
-def test_images_that_ask_for_gradients_stay_leaves_without_one(classifier, pixels):
-    images = pixels(2).requires_grad_(True)
-    gradient, logits = attacks.input_gradient(classifier, images, some_labels(2))
-    assert images.grad is None
-    assert images.requires_grad
-    assert images.is_leaf
-    assert not gradient.requires_grad
-    assert not logits.requires_grad
-
-
-@pytest.mark.parametrize("clip", CLIPS)
-def test_the_result_is_detached_from_images_that_ask_for_gradients(classifier, pixels, clip):
-    images = pixels(2).requires_grad_(True)
-    assert not attacks.fgsm(classifier, images, some_labels(2), 0.1, clip=clip).requires_grad
-
-
-def test_the_mode_stays(classifier, pixels):
-    attacks.fgsm(classifier, pixels(1), some_labels(1), 0.1)
-    assert not any(module.training for module in classifier.modules())
-
-
-def test_it_works_where_gradients_are_switched_off(classifier, pixels):
-    expected = attacks.fgsm(classifier, pixels(2), some_labels(2), 0.1)
-    with torch.no_grad():
-        assert torch.equal(attacks.fgsm(classifier, pixels(2), some_labels(2), 0.1), expected)
-        assert not torch.is_grad_enabled()
-
-
-# --- what is refused ---------------------------------------------------------------------------
-
-
-def test_training_mode_is_refused(tiny, pixels):
-    classifier = tiny().train()
-    with pytest.raises(ValueError, match="training mode"):
-        attacks.fgsm(classifier, pixels(1), some_labels(1), 0.1)
-
-
-def test_a_part_in_training_mode_is_refused(tiny, pixels):
-    classifier = tiny()
-    classifier.network.train()
-    with pytest.raises(ValueError, match="training mode"):
-        attacks.fgsm(classifier, pixels(1), some_labels(1), 0.1)
-
-
-@pytest.mark.parametrize("wrong", [-0.1, math.nan, torch.tensor([0.1, -0.1])])
-def test_an_epsilon_below_zero_or_no_number_is_refused(classifier, pixels, wrong):
-    with pytest.raises(ValueError, match="epsilon is"):
-        attacks.fgsm(classifier, pixels(2), some_labels(2), wrong)
-
-
-def test_an_infinite_epsilon_is_refused(classifier, pixels):
-    """Infinity times a zero gradient is no pixel value."""
-    with pytest.raises(ValueError, match="epsilon is"):
-        attacks.fgsm(classifier, pixels(2), some_labels(2), math.inf)
-
-
-# --- the original page's formula ---------------------------------------------------------------
-
-
-def original_page(classifier, image, label, epsilon, clamp_to_image):
-    """The original page's attack: one image, in normalized space, with epsilon / std.
-
-    ``F.nll_loss`` gets raw logits there; ``clamp_to_image`` is its clip to the image's own range.
-    """
-    mean, std = classifier.mean[0], classifier.std[0]
-    image = ((image - mean) / std).requires_grad_(True)
-    loss = F.nll_loss(classifier.network(image[None]), torch.tensor([label]))
-    (gradient,) = torch.autograd.grad(loss, image)
-    image = image.detach()
-    tilde = image + epsilon / std * gradient.sign()
-    if clamp_to_image:
-        tilde = torch.clamp(tilde, image.min(), image.max())
-    tilde = torch.min(torch.max(tilde, (0 - mean) / std), (1 - mean) / std)
-    return tilde * std + mean
-
-
-@pytest.mark.parametrize("epsilon_255", [0, 0.5, 6, 20, 128])
-@pytest.mark.parametrize(("clip", "clamp_to_image"), [("image", True), ("valid", False)])
-def test_it_equals_the_original_page(tiny, pixels, epsilon_255, clip, clamp_to_image):
+@pytest.mark.parametrize("epsilon_255", [0, 0.5, 6, 128])
+@pytest.mark.parametrize("clip", ["image", "valid"])
+def test_it_equals_the_original_page(tiny, pixels, epsilon_255, clip):
+    """Its attack: one image, in normalized space, ε / σ, nll_loss on logits, its extra clip."""
     classifier = tiny(3).double()  # float64: the same sign for the same gradient
-    images, labels = (pixels(4).double() * 0.6 + 0.3).clamp(max=1), [1, 2, 3, 4]
-    ours = attacks.fgsm(
-        classifier,
-        images,
-        torch.tensor(labels),
-        epsilon_255 / 255,
-        objective="true_logit",
-        clip=clip,
-    )
-    theirs = [
-        original_page(classifier, image, label, epsilon_255 / 255, clamp_to_image)
-        for image, label in zip(images, labels, strict=True)
-    ]
-    # Normalizing and back costs a few roundings of float64.
-    torch.testing.assert_close(ours, torch.stack(theirs), rtol=0, atol=1e-12)
+    mean, std = classifier.mean[0], classifier.std[0]
+    images, labels = (pixels(3).double() * 0.6 + 0.3).clamp(max=1), torch.tensor([1, 2, 3])
+    options = {"objective": "true_logit", "clip": clip}
+    ours = attacks.fgsm(classifier, images, labels, epsilon_255 / 255, **options)
+    for i in range(3):
+        image = ((images[i] - mean) / std).requires_grad_(True)
+        loss = F.nll_loss(classifier.network(image[None]), labels[i : i + 1])
+        (gradient,) = torch.autograd.grad(loss, image)
+        tilde = image.detach() + epsilon_255 / 255 / std * gradient.sign()
+        if clip == "image":
+            tilde = tilde.clamp(image.min(), image.max())
+        tilde = torch.min(torch.max(tilde, (0 - mean) / std), (1 - mean) / std) * std + mean
+        # Normalizing and back costs a few roundings.
+        torch.testing.assert_close(ours[i], tilde, rtol=0, atol=1e-7)
 
 
-def test_the_two_clips_differ_where_an_image_uses_part_of_the_range(tiny, pixels):
-    classifier, images = tiny(), pixels(1) * 0.4 + 0.3
-    valid, image = (
-        attacks.fgsm(classifier, images, some_labels(1), 0.2, clip=clip) for clip in CLIPS
-    )
-    assert valid.max() > image.max()
-    assert valid.min() < image.min()
+# --- nothing is left behind ----------------------------------------------------------------------
 
 
-def test_the_image_s_range_is_taken_over_all_channels():
+@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+def test_images_and_network_stay_as_they_were(pixels, attack):
+    model = networks.seeded().eval()
+    model[0].weight.requires_grad_(False)
+    images, labels = pixels(2).requires_grad_(True), torch.tensor([0, 3])
+    things = [images, labels, epsilon := torch.rand(2) / 9, *model.parameters()]
+    before = [thing.detach().clone() for thing in things]
+    asked = [thing.requires_grad for thing in things]
+    steps = {} if attack == "fgsm" else {"steps": 2, "step_size": 0.01}
+    changed = getattr(attacks, attack)(model, images, labels, epsilon, **steps)
+    assert not changed.requires_grad
+    assert all(map(torch.equal, things, before))
+    assert [thing.requires_grad for thing in things] == asked
+    assert all(thing.grad is None for thing in things)
+    assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_it_works_where_gradients_are_switched_off(classifier, pixels, off):
+    expected = attacks.fgsm(classifier, pixels(2), [0, 3], 0.1)
+    with off():
+        images = pixels(2)
+        assert torch.equal(attacks.fgsm(classifier, images, [0, 3], 0.1), expected)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(attacks.fgsm(classifier, images, [0, 3], 0.1), expected)
+
+
+# --- what works, and what is refused -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 3], (0, 3), np.array([0, 3], np.uint16), torch.tensor([0, 3], dtype=torch.int32),
+     pd.Series([0, 3], index=[7, 8]), [torch.tensor(0), np.int8(3)]],
+)  # fmt: skip
+def test_labels_may_be_any_whole_numbers(classifier, pixels, labels):
+    expected = attacks.fgsm(classifier, pixels(2), torch.tensor([0, 3]), 0.1)
+    assert torch.equal(attacks.fgsm(classifier, pixels(2), labels, 0.1), expected)
+
+
+IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+WRONG = [
+    *(({"labels": wrong}, "labels ") for wrong in (
+        [0.0, 3.0], torch.tensor([0.0, 3.0]), [True, False], ["0", "3"], None, 0, [0], [0, 10],
+        [-1, 0], [[0], [3]], [0, 1, 2],
+    )),
+    *(({"epsilon": wrong}, f"epsilon .*{said}") for wrong, said in (
+        (8, "is 8.0; expected a fraction"), (-0.1, "-0.1"), (math.nan, "nan"), (math.inf, "inf"),
+        ("0.1", "'0.1'"), (None, "None"), ([0.1, -0.1], "-0.1"), ([0.1] * 3, r"\(3,\)"), (1j, "1j"),
+    )),
+    *(({"images": wrong, "clip": clip}, f"images .*{said}") for clip in ("valid", "image")
+      for wrong, said in (
+        (IMAGES * 255, r"from 0\.\d+ to 25\d\..*; expected \[0, 1\]"), (IMAGES - 0.5, "from -0"),
+        (IMAGES * math.nan, "nan"), (IMAGES.byte(), "uint8"), (IMAGES.bool(), "bool"),
+        (IMAGES.numpy(), "ndarray"), (IMAGES.flatten(), r"\(1536,\)"), (IMAGES[:0], r"\(0, 3"),
+    )),
+    *(({"objective": wrong}, f"objective is {re.escape(repr(wrong))}; expected 'cross_entropy' or")
+      for wrong in ("nll", None, F.cross_entropy, 3)),
+    ({"clip": "foo"}, "clip is 'foo'; expected 'valid' or 'image'"),
+    ({"classifier": networks.seeded().eval(), "clip": "image"}, "Sequential has no mean and std"),
+    ({"classifier": lambda x: x}, "classifier is a function"),
+    ({"classifier": networks.seeded(channels=1).eval()}, r"not take images of shape \(2, 3, 16"),
+    ({"classifier": networks.seeded().double().eval()}, "torch.float32"),
+    ({"classifier": torch.nn.Identity().eval()}, r"returned \(2, 3, 16, 16\) for 2 images"),
+    ({"classifier": Around(networks.seeded(), after=lambda z: (z, z)).eval()}, "returned tuple"),
+    ({"classifier": networks.seeded()}, "training mode"),
+    ({"classifier": torch.nn.Sequential(networks.seeded().eval()[:2], torch.nn.Dropout())},
+     "training mode"),
+    ({"images": IMAGES[0]}, "for 3 images"),
+    ({"images": IMAGES[0], "classifier": networks.seeded().eval()}, r"\(3, 16, 16\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG, ids=range(len(WRONG)))
+def test_what_cannot_be_attacked_is_refused(classifier, change, said):
+    arguments = {"classifier": classifier, "images": IMAGES, "labels": [0, 3], "epsilon": 0.1}
+    assert re.search(said, refused(attacks.fgsm, **arguments | change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [*({"steps": wrong} for wrong in (0, -1, 1.5, True, None, "2")),
+     *({"step_size": wrong} for wrong in (8, -0.1, math.nan, None, [0.1] * 3)),
+     *({"start": wrong} for wrong in (torch.zeros(3), 0.5, torch.zeros(1, 3, 16, 16)))],
+)  # fmt: skip
+def test_steps_that_cannot_be_taken_are_refused(classifier, change):
+    options = {"steps": 1, "step_size": 0.1} | change
+    message = refused(attacks.pgd, classifier, IMAGES, [0, 3], 0.1, **options)
+    assert message.startswith(next(iter(change)))
+    assert "expected" in message
+
+
+def broken(kind: str) -> torch.nn.Module:
+    before = {
+        "not a number": lambda x: x + (x - x).sqrt(),
+        "rounding": lambda x: torch.from_numpy((x.detach() * 8).round().numpy()) / 8,
+        "detach": torch.Tensor.detach,
+    }
+    return Around(networks.seeded(), before[kind]).eval()
+
+
+@pytest.mark.parametrize("kind", ["detach", "rounding"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_answer_that_does_not_depend_on_the_pixels_is_refused(pixels, kind, frozen):
+    model = broken(kind).requires_grad_(not frozen)
+    assert "does not depend on the pixels" in refused(attacks.fgsm, model, pixels(2), [0, 3], 0.1)
+
+
+def test_a_gradient_that_is_no_number_names_the_image(pixels):
+    """sign(NaN) is 0, which would pass for an attack that was resisted."""
+    steep = broken("not a number")
+    assert "gradient at image 0 is" in refused(attacks.fgsm, steep, pixels(2), [0, 3], 0.1)
+    cone = Around(networks.seeded(), lambda x: x * (x - 0.5).square().sum((1, 2, 3), True).sqrt())
+    images = torch.cat([pixels(1), torch.full((1, 3, 16, 16), 0.5)])  # the tip of the cone
+    assert "gradient at image 1 is" in refused(attacks.fgsm, cone.eval(), images, [0, 3], 0.1)
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def test_random_directions_depend_on_the_seed_alone(pixels):
+    image = pixels(1, shape=(3, 100, 100))[0]
+    state = torch.get_rng_state()
+    for draw in (attacks.random_signs, attacks.random_start):
+        first = draw(image, seed=5)
+        assert first.shape == image.shape
+        assert first.abs().max() <= 1
+        # 30 000 fair signs have a mean within 0.006, times five.
+        assert abs(first.mean().item()) < 0.03
+        assert torch.equal(first, draw(image / 2, seed=5))
+        assert not torch.equal(first, draw(image, seed=6))
+    assert set(attacks.random_signs(image, 5).unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_perturb_writes_where_it_is_told(pixels, dtype):
+    images = pixels(2).to(dtype)
+    out, signs = torch.empty_like(images), attacks.random_signs(images, 0)
+    assert attacks.perturb(images, signs, 0.1, out=out) is out
+    assert torch.equal(out, attacks.perturb(images, signs, 0.1))
+
+
+def test_eight_bits_are_what_a_file_keeps():
+    values = torch.arange(256, dtype=torch.uint8).float() / 255  # as torchvision's ToTensor
+    assert torch.equal(attacks.eight_bit(values), values)
+    steps = torch.tensor([0.4, 0.6, -0.4, 3.7])
+    kept = attacks.eight_bit((100 + steps) / 255) * 255 - 100
+    torch.testing.assert_close(kept, torch.tensor([0.0, 1, 0, 4]), rtol=0, atol=1e-4)
+
+
+def test_the_image_s_own_range_is_taken_over_all_channels():
     """Each channel gets its own bounds in pixel space, from one range in normalized space."""
-    classifier = Classifier(torch.nn.Identity(), [], mean=(0.5, 0.5, 0.5), std=(0.1, 0.2, 0.4))
+    classifier = Classifier(networks.seeded(), range(10), mean=(0.5,) * 3, std=(0.1, 0.2, 0.4))
     image = torch.full((1, 3, 2, 2), 0.5)
     image[0, 0, 0, 0] = 0.4  # normalized -1, the minimum
     image[0, 1, 0, 0] = 0.6  # normalized 0.5, the maximum
@@ -354,45 +358,45 @@ def test_the_image_s_range_is_taken_over_all_channels():
     torch.testing.assert_close(high.flatten(), torch.tensor([0.55, 0.6, 0.7]))
 
 
-# --- random signs ------------------------------------------------------------------------------
+# --- beside other implementations ----------------------------------------------------------------
 
 
-def test_random_signs_are_plus_or_minus_one(pixels):
-    image = pixels(1)[0]
-    signs = attacks.random_signs(image, seed=766)
-    assert signs.shape == image.shape
-    assert signs.dtype == image.dtype
-    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+def by_foolbox(classifier, images, labels, epsilon, steps, size):
+    foolbox = pytest.importorskip("foolbox")
+    kind, options = foolbox.attacks.LinfFastGradientAttack, {}
+    if steps > 1:
+        kind, options = foolbox.attacks.LinfPGD, {"abs_stepsize": size, "steps": steps}
+    model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device="cpu")
+    return kind(random_start=False, **options)(model, images, labels, epsilons=epsilon)[1]
 
 
-def test_random_signs_are_a_fair_coin():
-    signs = attacks.random_signs(torch.zeros(3, 100, 100), seed=1)
-    # The mean of 30 000 fair signs has a standard deviation of 0.006; this allows five of them.
-    assert abs(signs.mean().item()) < 0.03
+def by_torchattacks(classifier, images, labels, epsilon, steps, size):
+    torchattacks = pytest.importorskip("torchattacks")
+    if steps == 1:
+        return torchattacks.FGSM(classifier, eps=epsilon)(images, labels)
+    options = {"alpha": size, "steps": steps, "random_start": False}
+    return torchattacks.PGD(classifier, eps=epsilon, **options)(images, labels)
 
 
-def test_random_signs_depend_on_the_seed_alone(pixels):
-    first = attacks.random_signs(pixels(1, seed=1)[0], seed=5)
-    torch.rand(3)  # whatever else is drawn meanwhile
-    assert torch.equal(first, attacks.random_signs(pixels(1, seed=2)[0], seed=5))
-    assert not torch.equal(first, attacks.random_signs(pixels(1, seed=1)[0], seed=6))
+def by_cleverhans(classifier, images, labels, epsilon, steps, size):
+    name = "fast_gradient_method" if steps == 1 else "projected_gradient_descent"
+    attack = getattr(pytest.importorskip(f"cleverhans.torch.attacks.{name}"), name)
+    options = {"clip_min": 0, "clip_max": 1, "y": labels}
+    if steps == 1:
+        return attack(classifier, images, epsilon, math.inf, **options)
+    return attack(classifier, images, epsilon, size, steps, math.inf, rand_init=False, **options)
 
 
-def test_random_signs_leave_the_global_generator_alone():
-    state = torch.get_rng_state()
-    attacks.random_signs(torch.zeros(3, 4, 4), seed=0)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-# --- eight bits --------------------------------------------------------------------------------
-
-
-def test_eight_bits_keep_every_value_of_a_file():
-    values = torch.arange(256, dtype=torch.uint8).float() / 255  # as torchvision's ToTensor
-    assert torch.equal(attacks.eight_bit(values), values)
-
-
-@pytest.mark.parametrize(("step", "kept"), [(0.4, 0), (0.6, 1), (-0.4, 0), (3.7, 4)])
-def test_eight_bits_round_to_the_nearest_value(step, kept):
-    value = torch.tensor([100 / 255])
-    assert torch.equal(attacks.eight_bit(value + step / 255) * 255, torch.tensor([100.0 + kept]))
+@pytest.mark.parametrize("oracle", [by_foolbox, by_torchattacks, by_cleverhans])
+@pytest.mark.parametrize("epsilon_255", [0.1, 4, 60])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_other_libraries_agree(tiny, pixels, oracle, epsilon_255, steps):
+    """In float64, so that no sign hangs on the order of a sum; they round ε to float32."""
+    for seed in range(2):
+        classifier, images = tiny(seed).double(), pixels(4, seed).double()
+        labels, epsilon, size = torch.tensor([0, 3, 5, 9]), epsilon_255 / 255, epsilon_255 / 255 / 2
+        theirs = oracle(classifier, images, labels, epsilon, steps, size)
+        ours = attacks.fgsm(classifier, images, labels, epsilon)
+        if steps > 1:
+            ours = attacks.pgd(classifier, images, labels, epsilon, steps=steps, step_size=size)
+        torch.testing.assert_close(ours, theirs.double(), rtol=0, atol=2e-7)

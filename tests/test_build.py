@@ -1,134 +1,434 @@
-"""The build's own steps: notebooks run once, fail helpfully, and never leave half a result."""
+"""The build: what is redone and what is not, how it fails, and what a reader downloads.
 
-import nbformat
+A project of two notebooks stands in for this one; ``dodo.py`` and ``book/_ext`` are the real ones.
+"""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from fgsm_lib.display import FIGURE_MIME
-from fgsm_lib.site import execute, forks, render
+ROOT = Path(__file__).parents[1]
+EXTENSION = ROOT / "book" / "_ext"
+sys.path.append(str(EXTENSION))
+import assemble  # noqa: E402
 
-SOURCE = """\
+INDEX = """\
 # %% [markdown]
-# # Sample {{ sample }}
+# # Home
+#
+# As {cite:t}`goodfellow2015` say, {term}`logits` are in [the glossary](book/prose.md).
 
 # %% tags=["parameters"]
-sample = 766
 profile = "demo"
 
 # %%
-print(profile, sample + 1)
+import os
+from pathlib import Path
+from fgsm_lib.numbers import answer
+
+Path(os.environ["FGSM_SITE_FILES"], "fig.svg").write_text(f"<svg>{answer}</svg>")
+print(profile, answer)
+"""
+CASE = """\
+# %% [markdown]
+# # {{ title }}
+
+# %% tags=["parameters"]
+profile = "demo"
+sample = 766
+
+# %%
+from fgsm_lib import InputError
+
+print(profile, sample)
+"""
+CLI = """\
+import os, pathlib, sys
+arguments = sys.argv[1:]
+if "323" in arguments:
+    sys.exit("fgsm: there is no sample 323.")
+part = pathlib.Path(os.environ["FGSM_BUILD"], "small", "tables", "part.parquet")
+part.parent.mkdir(parents=True, exist_ok=True)
+part.write_text("rows")
+"""
+SHIPPED = """\
+from types import SimpleNamespace
+
+
+class Set(list):
+    def picture(self, sample):
+        return self[sample]
+
+
+def photographs():
+    return Set([SimpleNamespace(sample=0, name="coffee", class_name="espresso*, coffee")])
+
+
+demo_toys = photographs
+"""
+EXPORT = """\
+import pathlib, sys
+folder = pathlib.Path(sys.argv[2])
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "manifest.json").write_text("{}")
+"""
+CONFIG = {
+    "title": "small",
+    "only_build_toc_files": True,
+    "execute": {"execute_notebooks": "off"},
+    "bibtex_bibfiles": ["book/references.bib"],
+    "sphinx": {
+        "config": {
+            "extensions": [
+                name
+                for name in yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"][
+                    "extensions"
+                ]
+                if not name.startswith("_ext")
+            ],
+            "html_static_path": [],
+        }
+    },
+}
+PROSE = """\
+# Prose
+
+```{glossary}
+logits
+    What a network says.
+```
+
+```{bibliography}
+```
+"""
+TOC = """\
+format: jb-book
+root: index
+chapters:
+  - file: case-766
+  - file: book/prose
 """
 
 
-@pytest.fixture
-def source(tmp_path):
-    path = tmp_path / "page.py"
-    path.write_text(SOURCE)
-    return path
-
-
-def test_parameters_are_filled_into_code_and_prose(source):
-    notebook = execute.clean_notebook(source, {"sample": 132, "profile": "my.toml"})
-    assert notebook.cells[0].source == "# Sample 132"
-    assert notebook.cells[1].source == "sample = 132\nprofile = 'my.toml'"
-    assert all(not cell.get("outputs") for cell in notebook.cells)
-
-
-def test_the_executed_and_the_clean_notebook_lie_beside_each_other(source, tmp_path):
-    target = tmp_path / "out" / "case-132.ipynb"
-    execute.execute(source, target, {"sample": 132, "profile": "demo"})
-    executed = nbformat.read(target, as_version=4)
-    assert executed.cells[2].outputs[0]["text"] == "demo 133\n"
-    clean = nbformat.read(target.with_suffix(".clean.ipynb"), as_version=4)
-    assert clean.cells[2].outputs == []
-    assert {path.name for path in target.parent.iterdir()} == {
-        "case-132.ipynb",
-        "case-132.clean.ipynb",
+def write_project(root: Path) -> Path:
+    """A project with two notebooks, a page of prose and a library that computes nothing."""
+    for name in ("dodo.py", "pyproject.toml", "README.md"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root)
+    texts = {
+        "_toc.yml": TOC,
+        "_config.yml": yaml.safe_dump(CONFIG),
+        "book/prose.md": PROSE,
+        "book/_ext/export.py": EXPORT,
+        "fgsm_lib/cli.py": CLI,
+        "fgsm_lib/numbers.py": "answer = 42\n",
+        "fgsm_lib/unused.py": "",
+        "fgsm_lib/datasets.py": "",
+        "fgsm_lib/shipped.py": SHIPPED,
+        "small.toml": 'title = "a small set"\npictures = "photographs"\narch = "googlenet"\n'
+        'cases = ["coffee"]\n',
+        "notebooks/index.py": INDEX,
+        "notebooks/case_study.py": CASE,
+        "bin/npm": "#!/bin/sh\necho npm error code ENOTFOUND >&2\nexit 1\n",
     }
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "bin" / "npm").chmod(0o755)
+    for name in ("assemble.py", "execution.py", "package.json", "package-lock.json"):
+        shutil.copy(EXTENSION / name, root / "book" / "_ext")
+    shutil.copy(ROOT / "book" / "references.bib", root / "book")
+    (root / "fgsm_lib" / "demo").mkdir()
+    shutil.copy(ROOT / "fgsm_lib" / "__init__.py", root / "fgsm_lib")
+    shutil.copytree(ROOT / "fgsm_lib" / "profiles", root / "fgsm_lib" / "profiles")
+    return root
 
 
-def test_a_failing_cell_is_named_and_the_last_good_result_stays(source, tmp_path):
-    target = tmp_path / "case-7.ipynb"
-    target.write_text("the last good one")
-    source.write_text(SOURCE + "\n# %%\n1 / (sample - 7)\n")
-    with pytest.raises(execute.NotebookFailed) as failure:
-        execute.execute(source, target, {"sample": 7})
-    message = str(failure.value)
-    assert "page.py (page case-7)" in message
-    assert "cell 4" in message
-    assert "1 / (sample - 7)" in message
-    assert "ZeroDivisionError" in message
-    assert target.read_text() == "the last good one"
-    assert list(tmp_path.glob(".case-7*")) == []
+class Project:
+    """A project in a folder, and the ways to build it."""
+
+    def __init__(self, root: Path):
+        self.root = write_project(root)
+        self.html = root / "_build" / "html"
+        path = f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("FGSM_")}
+        self.environment = kept | {"PATH": path, "PROFILE": "small.toml", "DATA": "", "ARCH": ""}
+
+    def start(self, **settings: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "doit"],
+            cwd=self.root,
+            env=self.environment | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def build(self, status: int = 0, **settings: str) -> list[str]:
+        """Build; returns what it said, line by line, without the seconds."""
+        process = self.start(**settings)
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == status, said
+        return [re.sub(r"^ *\d+ s  ", "", line) for line in said.splitlines()]
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.root / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def notebook(self, name: str) -> dict:
+        return json.loads((self.html / "_downloads" / name).read_text())
 
 
 @pytest.fixture(scope="module")
-def processes():
-    with forks.page_processes(2) as pool:
-        yield pool
+def project(tmp_path_factory):
+    """A project that was built once; what that said is its ``said``."""
+    project = Project(tmp_path_factory.mktemp("project with blanks"))
+    project.said = project.build(FGSM_SITE_URL="https://a.org/fgsm/")
+    return project
 
 
-def test_a_forked_kernel_runs_a_page(processes, source, tmp_path):
-    target = tmp_path / "out" / "case-132.ipynb"
-    source.write_text(SOURCE + "import sys, torch\nprint('fgsm_lib.study' in sys.modules)\n")
-    source.write_text(source.read_text() + "print(torch.get_num_threads(), __name__)\n")
-    parameters = {"sample": 132, "profile": "demo"}
-    assert processes.submit(forks.execute_page, source, target, parameters).result() is None
-    text = nbformat.read(target, as_version=4).cells[2].outputs[0]["text"]
-    assert text == "demo 133\nTrue\n1 __main__\n"
+def sources(notebook: dict) -> list[str]:
+    return ["".join(cell["source"]) for cell in notebook["cells"]]
 
 
-def test_forked_kernels_know_nothing_of_each_other(processes, tmp_path):
-    calls = []
-    for name in ("one", "two", "three"):
-        source = tmp_path / f"{name}.py"
-        source.write_text(f"# %%\nprint('seen' in globals())\nseen = '{name}'\nprint(seen)\n")
-        calls.append((source, tmp_path / f"{name}.ipynb", {}))
-    jobs = [processes.submit(forks.execute_page, *call) for call in calls]
-    assert [job.result() for job in jobs] == [None, None, None]
-    for _, target, _ in calls:
-        text = nbformat.read(target, as_version=4).cells[0].outputs[0]["text"]
-        assert text == f"False\n{target.stem}\n"
+# --- a build -------------------------------------------------------------------------------------
+
+
+def test_a_build_has_a_line_for_each_task_and_says_where_the_site_is(project):
+    tasks = {"tables", "live", "runtime", "wheel", "notebook index", "notebook case-coffee", "site"}
+    assert set(project.said[:-1]) - tasks == {
+        "        no ONNX Runtime Web (npm error code ENOTFOUND): the live page will say so"
+    }
+    assert set(project.said) > tasks
+    place = re.escape(str(Path("_build", "html", "index.html")))
+    assert re.fullmatch(rf"the site: {place} \(small, 2 pages, \d+ s\)", project.said[-1])
+
+
+def test_the_site_holds_pages_downloads_wheel_and_what_the_live_page_loads(project):
+    assert "small.toml 42" in (project.html / "index.html").read_text()
+    assert "Coffee: espresso*</h1>" in re.sub(
+        "<a .*?</a>", "", (project.html / "case-coffee.html").read_text()
+    )
+    live = project.html / "_static" / "live"
+    assert (live / "manifest.json").is_file()
+    assert (live / "missing.txt").read_text() == "npm error code ENOTFOUND"
+    assert [path.name for path in (project.html / "_static").glob("*.whl")]
+    facts = json.loads((project.root / "_build/small/pages/index/page.ipynb").read_text())
+    assert facts["metadata"]["fgsm"]["title"] == "a small set"
+
+
+def test_downloads_install_the_library_and_show_no_role(project):
+    install, title, *_ = sources(project.notebook("index.ipynb"))
+    assert re.fullmatch(
+        r'%pip install -q "fgsm-lib @ https://a\.org/fgsm/_static/fgsm_lib-.*-none-any\.whl"',
+        install,
+    )
+    assert title.endswith("As Goodfellow et al. (2015) say, logits are in the glossary.")
+    coffee = project.notebook("executed/case-coffee.ipynb")
+    assert sources(coffee)[0] == "# Coffee: espresso\\*"
+    assert 'sample = "coffee"' in sources(coffee)[2]
+    assert "papermill" not in json.dumps(coffee)
+    assert str(project.root) not in json.dumps(coffee["metadata"])
+
+
+def test_nothing_is_redone_where_nothing_changed(project):
+    began = time.monotonic()
+    (line,) = project.build(FGSM_SITE_URL="https://a.org/fgsm/")
+    assert line.startswith("the site: ")
+    assert time.monotonic() - began < 10  # 0.7 on a quiet machine
+
+
+def test_only_what_depends_on_a_change_is_redone(project):
+    project.edit("notebooks/index.py", "# # Home", "# # House")
+    project.edit("fgsm_lib/unused.py", "", "unused = True\n")
+    assert set(project.build(FGSM_SITE_URL="https://a.org/fgsm/")[:-1]) == {
+        "wheel",
+        "notebook index",
+        "site",
+    }
+    assert "<h1>House" in (project.html / "index.html").read_text()
+
+
+# --- faults --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("cell", "expected"),
-    [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(9)", "the kernel died")],
+    ("cell", "said"),
+    [
+        ('raise InputError("the sample is -1; expected one.")', "the sample is -1; expected one."),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import os; os._exit(9)", "Kernel died"),
+    ],
 )
-def test_a_forked_kernel_that_fails_or_dies_is_reported(
-    processes, source, tmp_path, cell, expected
-):
-    source.write_text(f"# %%\n{cell}\n")
-    target = tmp_path / "page.ipynb"
-    message = processes.submit(forks.execute_page, source, target, {}).result()
-    assert "page.py (page page)" in message
-    assert expected in message
-    assert not target.exists()
+def test_a_failing_cell_is_named_and_the_site_stays(project, cell, said):
+    before = (project.html / "case-coffee.html").read_text()
+    script = project.root / "notebooks" / "case_study.py"
+    good = script.read_text()
+    script.write_text(f"{good}\n# %%\n{cell}\n")
+    try:
+        lines = project.build(status=1)
+    finally:
+        script.write_text(good)
+    assert lines[-3:] == [
+        "notebook case-coffee",
+        f"site: page case-coffee, in the cell that begins with {cell!r}:",
+        f"  {said}",
+    ]
+    assert (project.html / "case-coffee.html").read_text() == before
+    assert not list((project.root / "_build" / "small" / "pages").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"PROFILE": "imagenet"}, "site: unknown profile 'imagenet'; expected demo, "),
+        ({"PROFILE": "none.toml"}, "none.toml: no such profile file."),
+        ({"FGSM_REPOSITORY": "someone/fgsm"}, "expected https://github.com/owner/name/tree/main."),
+        ({"PROFILE": "demo", "DATA": "pictures"}, "brings its own pictures"),
+        ({"SAMPLES": "323"}, "fgsm: there is no sample 323."),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_before_the_work_starts(project, settings, said):
+    lines = project.build(status=1, **settings)
+    assert said in lines[-1]
+    assert len([line for line in lines if line != "tables"]) == 1
+
+
+@pytest.mark.slow
+def test_a_fault_in_the_book_is_named_and_the_site_stays(project):
+    project.edit("book/prose.md", "# Prose", "# Prose\n\n{term}`unheard`")
+    assert any("unheard" in line for line in project.build(status=1))
+    assert (project.html / "index.html").is_file()
+    project.edit("book/prose.md", "{term}`unheard`", "")
+    project.build()
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_leaves_nobody_behind_and_heals(project):
+    project.edit("notebooks/index.py", "print(", "import time; time.sleep(60)\nprint(")
+    process = project.start()
+    while "notebook index" not in process.stdout.readline():
+        pass
+    time.sleep(5)  # a kernel runs
+    process.kill()
+    process.communicate(timeout=60)  # the workers hold its other end
+    project.edit("notebooks/index.py", "sleep(60)", "sleep(0)")
+    lines = project.build()
+    assert "notebook index" in lines
+    assert lines[-1].startswith("the site: ")
+    assert not list((project.root / "_build" / "small" / "pages").glob(".*"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_at_once_and_says_so(project):
+    project.edit("notebooks/index.py", "print(", "import time; time.sleep(60)\nprint(")
+    process = project.start()
+    while "notebook index" not in process.stdout.readline():
+        pass
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said == "\nsite: interrupted; the next build goes on from here.\n"
+    project.edit("notebooks/index.py", "import time; time.sleep(60)\n", "")
+
+
+@pytest.mark.slow
+def test_of_two_builds_at_once_the_second_waits(project):
+    project.edit("notebooks/index.py", "# %%\nimport", "# %%\n# again\nimport")
+    first = project.start()
+    while "notebook index" not in first.stdout.readline():
+        pass
+    second = project.build()
+    said, _ = first.communicate(timeout=60)
+    assert "the site: " in said
+    assert second[0] == "another build is running here; this one waits for its end"
+    assert second[1].startswith("the site: ")
+    assert len(second) == 2
+
+
+# --- pieces --------------------------------------------------------------------------------------
 
 
 def test_the_case_studies_of_a_build_replace_those_of_the_table_of_contents():
-    parts = [
-        {"caption": "one", "chapters": [{"file": f} for f in ("a", "case-1", "case-2", "b")]},
-        {"caption": "two", "chapters": [{"file": "z"}]},
-    ]
-    toc = render.with_cases({"root": "index", "parts": parts}, ["a", "z", "case-9", "case-3"])
-    names = [[entry["file"] for entry in part["chapters"]] for part in toc["parts"]]
-    assert names == [["a", "case-9", "case-3", "b"], ["z"]]
-    assert [part["caption"] for part in toc["parts"]] == ["one", "two"]
+    toc = (
+        "root: index\nparts:\n  - file: a-b\n  - file: case-x\n  - file: case-y\n  - file: book/c\n"
+    )
+    ours = assemble.toc_with(toc, ["case-1", "case-2"])
+    assert ours == toc.replace("case-x", "case-1").replace("case-y", "case-2")
+    assert assemble.toc_pages(ours) == ["index", "a-b", "case-1", "case-2"]
+    assert yaml.safe_load(assemble.toc_with(toc, ["case-9"]))["parts"][1] == {"file": "case-9"}
 
 
-def test_downloads_hold_only_what_jupyter_can_show():
-    data = {FIGURE_MIME: {"light": "<svg/>"}, "image/png": "aGk=", "text/plain": "alt"}
-    cell = new_code_cell(outputs=[new_output("display_data", data=data)])
-    notebook = new_notebook(cells=[cell])
-    shown = render.for_jupyter(notebook)
-    assert set(shown.cells[0].outputs[0]["data"]) == {"image/png", "text/plain"}
-    assert FIGURE_MIME in notebook.cells[0].outputs[0]["data"]
+def test_every_page_of_the_table_of_contents_has_its_script():
+    pages = assemble.toc_pages((ROOT / "_toc.yml").read_text())
+    scripts = {f"{page.replace('-', '_')}.py" for page in pages if not page.startswith("case-")}
+    assert scripts | {"case_study.py"} == {path.name for path in (ROOT / "notebooks").glob("*.py")}
 
 
-def test_the_line_of_provenance_follows_the_title():
-    notebook = new_notebook(cells=[new_markdown_cell("# Title"), new_markdown_cell("text")])
-    cells = render.with_provenance(notebook, "method", "profile **demo**").cells
-    assert cells[0].source == "# Title"
-    assert "profile **demo**" in cells[1].source
-    assert "<downloads/method.ipynb>" in cells[1].source
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({}, "# %pip install -q f.whl"),
+        ({"FGSM_SITE_URL": "file:///a"}, '%pip install -q "fgsm-lib @ file:///a/_static/f.whl"'),
+        (
+            {"FGSM_REPOSITORY": "https://github.com/a/b/tree/c"},
+            '%pip install -q "fgsm-lib @ git+https://github.com/a/b@c"',
+        ),
+    ],
+)
+def test_the_first_cell_says_where_the_library_is_to_be_had(environment, line, monkeypatch):
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    assert assemble.install_cell("f.whl")["source"].splitlines()[-1] == line
+
+
+@pytest.mark.parametrize("arguments", [["site", "Profile=my.toml"], ["case"]])
+def test_make_tells_of_a_variable_that_is_misspelt_or_missing(arguments):
+    if shutil.which("make") is None:
+        pytest.skip("no make here")
+    said = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "expected" in said.stderr
+
+
+def pins(name: str) -> dict[str, str]:
+    """The exact versions in a file, by the canonical names of the packages."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, flags=re.MULTILINE)
+    return {canonicalize_name(package): version for package, version in found}
+
+
+def test_every_requirement_is_pinned_and_locked_in_a_version_that_it_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    constrained, locked = pins("constraints.txt"), pins("requirements.lock")
+    extras = project["optional-dependencies"].values()
+    asked = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+    for requirement in map(Requirement, asked):
+        name = canonicalize_name(requirement.name)
+        if name != project["name"]:
+            assert requirement.specifier.contains(constrained[name]), name
+            assert locked[name] == constrained[name], name
+
+
+def test_every_locked_package_has_hashes_and_no_address():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = [entry for entry in re.split(r"\n(?=[A-Za-z0-9])", text) if "==" in entry.split()[0]]
+    assert len(entries) == len(pins("requirements.lock"))
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    assert "://" not in text

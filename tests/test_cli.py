@@ -1,98 +1,160 @@
 """The command line: a user's mistake is one clear sentence, exit status 1, no traceback."""
 
-import functools
-import os
 import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from urllib.request import urlopen
+import time
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
-from fgsm_lib.cli import main
+from fgsm_lib import InputError, __version__, shipped
+from fgsm_lib.cli import Epsilons, answer_table, class_index, main
 
-ROOT = Path(__file__).parents[1]
+COFFEE = shipped.photographs().picture(0).source
+NAMES = ["tench, Tinca tinca", "goldfish", "espresso", "coffee mug"]
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("FGSM_BUILD", str(tmp_path / "build"))
-    for name in ("FGSM_DATA", "FGSM_WEIGHTS", "FGSM_ARCH"):
-        monkeypatch.setenv(name, "")
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def said(result) -> str:
-    assert result.exit_code == 1, result.output
-    assert "Traceback" not in result.output
-    assert result.output.startswith("fgsm: ")
-    return result.output
-
-
-@pytest.mark.parametrize("command", [[], ["site"], ["case"], ["sweep"]])
-def test_help_names_the_options(run, command):
+@pytest.mark.parametrize("command", [[], ["attack"], ["sweep"], ["fetch"]])
+def test_help_says_how_it_is_called(run, command):
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
 
 
-def test_a_profile_without_data_says_what_to_pass(run):
-    message = said(run("site", "--profile", "nips2017"))
-    assert "PROFILE=nips2017 DATA=" in message
-    assert "dev_dataset.csv" in message
+def test_the_version_is_the_librarys(run):
+    assert run("--version").output == f"fgsm, version {__version__}\n"
 
 
-def test_an_unknown_profile_names_the_known_ones(run):
-    message = said(run("site", "--profile", "imagenet"))
-    assert "'imagenet'" in message
-    assert "nips2017" in message
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["attack", "none.jpg"], "fgsm: none.jpg: no such file; expected a picture."),
+        (["attack", "text.jpg"], "fgsm: text.jpg: "),
+        (["attack", COFFEE, "-o", "out.jpg"], "fgsm: --output is out.jpg; expected a .png file"),
+        (["attack", COFFEE, "-o", "no/o.png"], "fgsm: --output is no/o.png; expected a .png file"),
+        (["attack", COFFEE, "--arch", "lenet"], "fgsm: unknown architecture 'lenet'; expected "),
+        (["attack", COFFEE, "--weights", "no.pt"], "fgsm: no.pt: "),
+        (["sweep", "--profile", "imagenet"], "fgsm: unknown profile 'imagenet'; expected demo, "),
+        (["sweep", "--profile", "no.toml"], "fgsm: no.toml: no such profile file."),
+        (["sweep", "--data", "here"], "fgsm: the profile demo brings its own pictures"),
+        (["sweep", "--profile", "nips2017", "--data", "none"], "none: no such file or folder;"),
+        (["sweep", "--profile", "nips2017"], "DATA=<folder"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(run, tmp_path, arguments, sentence):
+    (tmp_path / "text.jpg").write_text("no picture")
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert len(result.output.splitlines()) == 1
 
 
-def test_a_missing_folder_is_named(run, tmp_path):
-    assert str(tmp_path / "none") in said(
-        run("site", "--profile", "nips2017", "--data", tmp_path / "none")
-    )
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["attack"],
+        ["attack", COFFEE, "--epsilon", "0"],
+        ["attack", COFFEE, "--epsilon", "1 x"],
+        ["attack", COFFEE, "--steps", "0"],
+        ["sweep", "--batch", "0"],
+        ["fetch", "imagenet"],
+    ],
+)
+def test_what_is_not_written_as_it_should_be_has_exit_status_2(run, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.output
 
 
-def test_a_sample_outside_the_set_is_refused_before_the_work_starts(run, tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.png").touch()
-    (tmp_path / "dev_dataset.csv").write_text("ImageId,TrueLabel\na,1\n")
-    (tmp_path / "categories.csv").write_text("CategoryId,CategoryName\n1,thing\n")
-    message = said(run("case", 7, "--profile", "nips2017", "--data", tmp_path))
-    assert "no sample 766" in message or "no sample 7" in message
-    assert "from 0 to 0" in message
-    assert not (tmp_path / "build").exists()
+def test_epsilons_are_separated_by_blanks_or_commas():
+    assert Epsilons().convert("2, 0.5 1,2", None, None) == [0.5, 1, 2]
 
 
-def test_outside_the_project_the_command_says_where_to_go(run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "_toc.yml" in said(run("site"))
+@pytest.mark.parametrize(
+    ("target", "index"), [("Goldfish", 1), ("tinca tinca", 0), ("tench, tinca tinca", 0)]
+)
+def test_a_target_goes_by_any_of_its_names(target, index):
+    assert class_index(target, NAMES) == index
 
 
-def test_serving_without_a_site_says_how_to_build_one(run):
-    assert "make site" in said(run("serve"))
+@pytest.mark.parametrize(("target", "such_as"), [("coffe", "'coffee mug'"), ("x", "'tench, Tinc")])
+def test_a_target_that_is_no_class_is_answered_with_similar_ones(target, such_as):
+    with pytest.raises(InputError, match=f"--target is '{target}', no class of .* {such_as}"):
+        class_index(target, NAMES)
 
 
-def test_the_site_is_served_at_the_address_that_is_said(tmp_path):
-    html = tmp_path / "html"
-    html.mkdir()
-    (html / "index.html").write_text("the home page")
-    command = [sys.executable, "-m", "fgsm_lib.cli", "serve", "--port", "0"]
-    environment = os.environ | {"FGSM_BUILD": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    # A shell lets what it starts in the background ignore Ctrl+C, and children inherit that.
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    options = {"env": environment, "stdout": subprocess.PIPE, "text": True, "preexec_fn": heed}
-    with subprocess.Popen(command, **options) as server:
-        try:
-            address = re.search(r"http://\S+", server.stdout.readline())[0]
-            with urlopen(address) as page:
-                assert page.read() == b"the home page"
-            server.send_signal(signal.SIGINT)
-            assert server.wait(timeout=20) == 0
-        finally:
-            server.kill()  # else a failure would wait for ever
+def test_the_table_says_what_is_seen_and_how_probable_the_target_is():
+    answers = {0.0: np.array([0.1, 0.6, 0.1, 0.2]), 0.5: np.array([0.7, 0.1, 0.1, 0.1])}
+    rows = answer_table(answers, NAMES, goal=3).splitlines()
+    assert [re.split(r" {3,}", row.strip()) for row in rows] == [
+        ["epsilon", "it sees", "confidence", "target"],
+        ["0", "goldfish", "60.0%", "20.0%"],
+        ["0.5/255", "tench", "70.0%", "10.0%"],
+    ]
+    assert "target" not in answer_table(answers, NAMES, goal=None)
+
+
+def test_a_photograph_is_attacked_and_saved(run, tmp_path):
+    result = run("attack", COFFEE, "--epsilon", "1", "-o", "out.png")
+    assert result.exit_code == 0, result.output
+    clean, attacked = result.output.splitlines()[3:5]
+    assert re.fullmatch(r"\s+0   espresso +9\d\.\d%", clean)
+    assert re.fullmatch(r"\s+1/255   espresso +[23]\d\.\d%", attacked)
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (224, 224)
+    assert (tmp_path / "out-figure.png").is_file()
+    assert "out.png: at 1/255, rounded to 8 bits: espresso" in result.output
+
+
+def test_steps_lead_to_a_target(run):
+    camera = shipped.photographs().picture(1).source
+    result = run("attack", camera, "--target", "espresso", "--steps", "5", "--epsilon", "2")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"2/255   espresso +(\d+\.\d%) +\1$", result.output.rstrip())
+
+
+BUSY = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fgsm_lib.cli import stop_at_once
+stop_at_once("the next run goes on from there.")
+with ThreadPoolExecutor(1) as pool:
+    pool.submit(time.sleep, 60)
+    print("busy", flush=True)
+"""
+# A shell lets what it starts in the background ignore Ctrl-C, and children inherit that.
+SWEEP = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("busy", flush=True)
+from fgsm_lib.cli import main
+main(["sweep"])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    ("code", "seconds"), [(BUSY, 0), pytest.param(SWEEP, 15, marks=pytest.mark.slow)]
+)
+def test_ctrl_c_is_answered_within_a_second(tmp_path, code, seconds):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes)
+    assert process.stdout.readline() == "busy\n"
+    time.sleep(seconds)  # until it computes
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - began < 1.5
+    assert process.returncode == 130
+    assert said.endswith("the next run goes on from there.\n")
+    assert "Traceback" not in said

@@ -1,355 +1,555 @@
-"""Data sets on disk: what is read, and what is said about a bad file."""
+"""Where pictures come from, what a picture is, and what is said about a bad one."""
 
-import csv
-from pathlib import Path
+import io
+import random
+import shutil
+import threading
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
-from PIL import Image
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from test_fetch import bomb
 
-from fgsm_lib.datasets import PhotoDataset, decode_octal, read_class_names, read_rgb
-from fgsm_lib.errors import InputError
+from fgsm_lib import InputError
+from fgsm_lib.datasets import (
+    class_list,
+    demo_toys,
+    imagenet_classes,
+    nips2017,
+    open_picture,
+    photographs,
+    pictures_from,
+)
+
+NAMES = ["cat", "dog", "crane", "crane"]
+RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
-def keep(image):
-    return image
+def encoded(image, kind="PNG", **options) -> bytes:
+    file = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
+    return file.getvalue()
 
 
-def rewrite(folder: Path, file: str, old: str, new: str) -> Path:
-    """Change a text file of a data set, once."""
-    path = folder / file
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+def pixels(source, name=None) -> np.ndarray:
+    image = open_picture(source, name)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def said(call, *arguments) -> str:
+    """The message about something that cannot be used: one sentence."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".")
+    return message
+
+
+# --- one picture --------------------------------------------------------------------------------
+
+MODES = {
+    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA"],
+    "JPEG": ["L", "RGB", "CMYK", "YCbCr"],
+    "WEBP": ["RGB", "RGBA"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "YCbCr"],
+    "GIF": ["L", "P", "RGB", "RGBA"],
+    "BMP": ["1", "L", "P", "RGB"],
+    None: ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"],
+}
+
+
+@st.composite
+def images(draw):
+    """An image of any mode, size and orientation: in a file of any kind, or in memory."""
+    kind = draw(st.sampled_from(list(MODES)))
+    mode = draw(st.sampled_from(MODES[kind]))
+    size = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    image = Image.fromarray(rng.integers(0, 256, (*size, 4), dtype=np.uint8))
+    if mode in ("P", "PA"):
+        image = image.convert("RGB").quantize(draw(st.integers(2, 256)))
+        image = image.convert("PA") if mode == "PA" else image
+    elif mode == "LAB":
+        image = Image.merge("LAB", image.split()[:3])
+    elif mode != "RGBA":
+        image = (image if mode == "LA" else image.convert("RGB")).convert(mode)
+    exif, options = Image.Exif(), {}
+    exif[0x0112] = draw(st.integers(1, 9))
+    if kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+        options["exif"] = exif
+    if kind in ("PNG", "GIF") and draw(st.booleans()) and mode in ("L", "P"):
+        options["transparency"] = int(np.asarray(image).flat[0])
+    return encoded(image, kind, **options) if kind else image
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(images())
+def test_a_picture_is_what_pillow_shows_upright_on_white(source):
+    image = ImageOps.exif_transpose(
+        Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
+    )
+    white = Image.new("RGB", image.size, "white")
+    rgba = image.convert("RGBA")
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    expected = white if image.has_transparency_data else image.convert("RGB")
+    np.testing.assert_array_equal(pixels(source), np.asarray(expected))
+
+
+def test_a_photograph_of_a_phone_stands_upright():
+    """Stored with its top at the right, as orientation 6 says; its left half is red."""
+    stored = np.zeros((40, 80, 3), np.uint8)
+    stored[20:, :, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = pixels(encoded(stored, "JPEG", exif=exif, quality=95)).astype(int)
+    assert found.shape == (80, 40, 3)
+    assert found[:, :18, 0].min() > 200 > 50 > found[:, 22:, 0].max()
+
+
+def test_what_is_transparent_is_white():
+    array = np.zeros((2, 2, 4), np.uint8)
+    array[..., 1] = 255
+    array[0, 0, 3] = 255
+    assert pixels(encoded(array)).tolist() == [[[0, 255, 0], [255] * 3], [[255] * 3] * 2]
+    assert pixels(encoded(RGB, transparency=tuple(RGB[0, 0].tolist())))[0, 0].tolist() == [255] * 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_and_rounded(kind):
+    deep = np.array([[0, 128, 129, 257, 300, 32768, 65406, 65407, 65535]], np.uint16)
+    found = pixels(encoded(deep, kind))
+    np.testing.assert_array_equal(found[..., 0], np.rint(deep / 257))
+    assert pixels(encoded(deep, transparency=300))[0, 4, 0] == 255
+
+
+def test_large_pictures_are_read_and_pillow_s_limit_stays(tmp_path, monkeypatch):
+    (tmp_path / "large.jpg").write_bytes(encoded(Image.new("L", (12_000, 9_000), 77), "JPEG"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_picture(tmp_path / "large.jpg").size == (12_000, 9_000)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        sources = [encoded(RGB, kind) for kind in ("PNG", "TIFF", "WEBP", "GIF")] * 8
+        threads = [threading.Thread(target=open_picture, args=(source,)) for source in sources]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        np.testing.assert_array_equal(pixels(encoded(RGB, "TIFF")), RGB)
+        assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_arrays_and_tensors_are_pictures_too():
+    scaled = RGB / np.float64(255)
+    chw = torch.tensor(RGB).permute(2, 0, 1)
+    same = [RGB, scaled, scaled.astype(np.float32), chw, chw.double() / 255, Image.fromarray(RGB)]
+    for source in [*same, encoded(RGB), io.BytesIO(encoded(RGB)), lambda: RGB]:
+        np.testing.assert_array_equal(pixels(source), RGB)
+    for gray in (RGB[..., :1], RGB[..., 0], chw[:1], chw[0], chw[0].bfloat16() / 255):
+        assert abs(pixels(gray).astype(int) - RGB[..., :1]).max() <= 1
+    assert pixels(np.dstack([RGB, RGB[..., :1] * 0])).min() == 255
+    assert (chw.permute(1, 2, 0).numpy() == RGB).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (b"", "not a picture; expected PNG, JPEG, BMP, GIF, TIFF or WebP"),
+        (b"<html>404 Not Found</html>", "not a picture"),
+        (encoded(RGB)[:90], "not a readable picture"),
+        (encoded(RGB, "JPEG")[:-30], "not a readable picture (image file is truncated"),
+        (bomb(60_000), "has 60000 × 60000 pixels; expected at least one and at most 200 million"),
+        (encoded(Image.new("I", (2, 2)), "TIFF"), "holds 32 bits a pixel; expected 8 or 16"),
+        (encoded(Image.new("F", (2, 2)), "TIFF"), "holds 32 bits a pixel"),
+        (RGB.astype(np.int64), "holds int64; expected uint8, or floats in [0, 1]"),
+        (RGB.astype(np.float32), "has values from 0 to 249; expected [0, 1], before any normal"),
+        (RGB / 255 - 0.5, "has values from -0.5"),
+        (np.full((2, 2), np.nan), "has values from nan to nan"),
+        (torch.zeros(1, 3, 4, 4), "has shape (1, 3, 4, 4); expected an array (height, width"),
+        (torch.zeros(8, 8, 3), "has shape (8, 8, 3)"),
+        (np.zeros((0, 4, 3)), "has shape (0, 4, 3)"),
+        (7.5, "is a float; expected a path, bytes, a PIL image, an array or a tensor"),
+        (None, "is a NoneType"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_named(source, expected):
+    assert said(open_picture, source, "scan 7").startswith(f"scan 7: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("x.png", "is a folder"), ("no.png", "no such file"), ("a\0", "no such"), ("a" * 300, "")],
+)
+def test_a_path_that_leads_to_no_picture_is_named(tmp_path, path, expected):
+    (tmp_path / "x.png").mkdir()
+    assert said(open_picture, tmp_path / path).startswith(f"{tmp_path / path}: {expected}")
+
+
+def mutated(dice: random.Random, content: bytes) -> bytes:
+    """A file cut off, with bytes changed, or with others in front."""
+    data = bytearray(content)
+    how = dice.randrange(4)
+    for _ in range(dice.randint(1, 6) if how < 2 else 0):
+        data[dice.randrange(min(len(data), 400))] = dice.randrange(256)
+    return (
+        dice.randbytes(9) + data
+        if how == 3
+        else bytes(data[: dice.randrange(len(data))] if how else data)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+def test_whatever_the_bytes_the_answer_is_a_picture_or_a_sentence():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    moving = [Image.fromarray(np.roll(RGB, 1)), Image.fromarray(RGB)]
+    corpus = [encoded(RGB, kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
+    corpus += [encoded(RGB, "BMP"), encoded(RGB.astype(np.uint16)[..., 0]), bomb(9_000)]
+    corpus += [encoded(Image.fromarray(RGB), kind, save_all=True, append_images=moving)
+               for kind in ("GIF", "PNG", "WEBP", "TIFF")]  # fmt: skip
+    dice, found = random.Random(0), {True: 0, False: 0}
+    for number in range(600):
+        content = mutated(dice, corpus[number % len(corpus)])
+        try:
+            found[open_picture(content).mode == "RGB"] += 1
+        except InputError as error:
+            found[False] += 1
+            assert "\n" not in str(error) and len(str(error)) < 300
+    assert min(found.values()) > 50
+
+
+# --- classes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (("a", "a", "b"), ["a", "a", "b"]),
+        ([0, 1, 2], ["0", "1", "2"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        ({1: "b", 0: "a"}, ["a", "b"]),
+        ({"1": "b", "0": "a"}, ["a", "b"]),
+        ({"dog": 1, "cat": 0}, ["cat", "dog"]),
+        ({"dog": np.int64(1), "cat": torch.tensor(0)}, ["cat", "dog"]),
+        (None, None),
+    ],
+)
+def test_class_names_stand_in_the_order_of_the_logits(given, names):
+    assert class_list(given) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("cat", "class_names is a str; expected a list of names in the order of the logits"),
+        ({"cat", "dog"}, "class_names is a set"),
+        (2, "class_names is a int"),
+        (["cat"], "holds 1 names; expected at least two: with a single class there is nothing"),
+        ({}, "holds 0 names"),
+        (["cat", None], "holds None; expected texts or whole numbers"),
+        (["cat", 1.5], "holds 1.5"),
+        ({0: "cat", 2: "dog"}, "has the indices [0, 2]; expected each number from 0 to 1 once"),
+        ({1: "cat", 2: "dog"}, "has the indices [1, 2]"),
+        ({"cat": 0, "dog": 0}, "has the indices [0, 0]"),
+        ({0: 1, 1: 0}, "is {0: 1, 1: 0}; expected a dictionary {index: name} or {name: index}"),
+        ({"cat": 0.0, "dog": 1.0}, "is {'cat': 0.0, 'dog': 1.0}"),
+        ({-1: "cat", 0: "dog"}, "is {-1: 'cat', 0: 'dog'}"),
+        ({"cat": "a", "dog": "b"}, "is {'cat': 'a', 'dog': 'b'}"),
+    ],
+)
+def test_class_names_that_do_not_say_which_is_which_are_refused(given, expected):
+    assert expected in said(class_list, given)
+
+
+# --- one's own pictures -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Two cats, a dog and a machine with the number of its class; each of one gray."""
+    folder = tmp_path / "own"
+    grays = {"cat/b.jpg": 20, "cat/a.png": 10, "dog/a.PNG": 30, "3/z.webp": 40}
+    for name, gray in grays.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 24), (gray,) * 3).save(path, quality=100)
+    for hidden in (".DS_Store", "cat/._0.png", ".ipynb_checkpoints/a.png"):
+        (folder / hidden).parent.mkdir(exist_ok=True)
+        (folder / hidden).write_text("")
     return folder
 
 
-def complaint(folder: Path) -> str:
-    """The message about a bad data set: about its tables, or about its first image."""
-    with pytest.raises(InputError) as caught:
-        PhotoDataset(folder, keep)[0]
-    return str(caught.value)
+def rows(pictures):
+    return [(row.name, row.label, row.class_name) for row in pictures]
 
 
-# --- what is read ------------------------------------------------------------------------------
+OWN = [("3/z.webp", 3, "crane"), ("cat/a.png", 0, "cat"), ("cat/b.jpg", 0, "cat"),
+       ("dog/a.PNG", 1, "dog")]  # fmt: skip
 
 
-def test_labels_count_from_1_on_disk_and_from_0_in_memory(photos):
-    folder = photos(3)
-    with (folder / "dev_dataset.csv").open() as stream:
-        on_disk = [int(row["TrueLabel"]) for row in csv.DictReader(stream)]
-    dataset = PhotoDataset(folder, keep)
-    assert on_disk == [1, 8, 5]
-    assert dataset.labels() == [0, 7, 4]
-    assert [dataset[sample][1] for sample in range(len(dataset))] == [0, 7, 4]
-    assert dataset.photo(1).class_name == dataset.class_names[7] == "class 7"
+def test_subfolders_are_classes_by_name_or_number(own):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # hidden files are skipped without a word
+        pictures = pictures_from(str(own), NAMES)
+    assert rows(pictures) == OWN
+    assert pictures.samples == [0, 1, 2, 3] and pictures.labels() == [3, 0, 0, 1]
+    assert pictures.read(np.int64(1)).getpixel((0, 0)) == (10, 10, 10)
+    assert (pictures.every(2).samples, pictures.subset([3, 1]).labels()) == ([0, 2], [0, 1])
+    assert "there is no sample 4; expected one of 0, 1, 2, … 3 (4 in all)" in said(pictures.read, 4)
+    assert said(pictures.picture, "0").startswith("your own pictures: there is no sample 0")
 
 
-def test_samples_are_the_rows_in_their_order(photos):
-    dataset = PhotoDataset(photos(12), keep)
-    assert len(dataset) == 12
-    assert [photo.sample for photo in dataset.photos] == list(range(12))
-    assert dataset.photo(10).image_id == "photo10"
-
-
-def test_images_go_through_to_pixels(photos, tiny):
-    folder, classifier = photos(1), tiny()
-    image, _ = PhotoDataset(folder, classifier.to_pixels)[0]
-    array = np.asarray(Image.open(folder / "images" / "photo0.png"))
-    assert image.shape == (3, 16, 16)
-    np.testing.assert_array_equal((image * 255).round().numpy(), array.transpose(2, 0, 1))
-
-
-def test_a_byte_order_mark_is_accepted(photos):
-    folder = photos(2)
-    for file in ("dev_dataset.csv", "categories.csv"):
-        path = folder / file
-        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert PhotoDataset(folder, keep).labels() == [0, 7]
-
-
-def test_a_class_name_may_look_like_a_missing_value(photos):
-    folder = rewrite(photos(1), "categories.csv", "class 0", "NA")
-    assert read_class_names(folder)[0] == "NA"
-
-
-def test_optional_columns_are_read(photos):
-    folder = photos(1)
-    (folder / "dev_dataset.csv").write_text(
-        "ImageId,TrueLabel,OriginalLandingURL,License,Author\n"
-        r"photo0,1,https://example.org/1,https://example.org/by,LG\354\240\204\354\236\220" + "\n"
-    )
-    photo = PhotoDataset(folder, keep).photo(0)
-    assert photo.author == "LG전자"
-    assert photo.page_url == "https://example.org/1"
-    assert photo.license_url == "https://example.org/by"
-
-
-def test_absent_columns_are_none(photos):
-    photo = PhotoDataset(photos(1), keep).photo(0)
-    assert (photo.author, photo.page_url, photo.license_url) == (None, None, None)
+def test_files_that_are_left_out_are_named(own):
+    for name in ("stray.png", "cat/c.heic", "cat/deep/.x/a.png", "cat/deep/a.png", "dog/x.png/y"):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text("")
+    with pytest.warns(UserWarning, match=r"own: left out 4 files: cat/c\.heic, cat/deep/a\.png,"):
+        pictures = pictures_from(own, NAMES)
+    assert rows(pictures) == OWN
+    assert pictures.left_out == ["cat/c.heic", "cat/deep/a.png", "dog/x.png/y", "stray.png"]
 
 
 @pytest.mark.parametrize(
-    ("raw", "decoded"),
+    ("renamed", "names", "expected"),
     [
-        (r"LG\354\240\204\354\236\220", "LG전자"),
-        (r"Andr\303\251 B.", "André B."),
-        ("Zoë", "Zoë"),
-        (r"a\b 12", r"a\b 12"),  # not an escape
-        (r"\377", "\N{REPLACEMENT CHARACTER}"),  # not UTF-8: readable, and no error
+        ("bird", NAMES, "'bird' is the name or number of no classes; expected one of the class"),
+        ("crane", NAMES, "'crane' is the name or number of 2 classes"),
+        ("4", NAMES, "'4' is the name or number of no classes"),
+        ("1", [0, 2, 1, 3, "cat"], "'1' is the name or number of 2 classes"),
+        (
+            "dog",
+            None,
+            "class_names is None, and the pictures' classes are 3, cat, dog, …; ex",
+        ),
     ],
 )
-def test_octal_escapes_of_authors_are_decoded(raw, decoded):
-    assert decode_octal(raw) == decoded
+def test_a_subfolder_that_is_not_one_class_is_named(own, renamed, names, expected):
+    (own / "dog").rename(own / renamed)
+    assert expected in said(pictures_from, own, names)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_every_kind_of_png_becomes_rgb(tmp_path, mode):
-    path = tmp_path / "image.png"
-    Image.new("RGB", (4, 3), (255, 255, 255)).convert(mode).save(path)
-    image = read_rgb(path)
-    assert image.mode == "RGB"
-    assert image.size == (4, 3)
-    assert image.getpixel((0, 0)) == (255, 255, 255)
+def test_without_names_classes_are_numbers(own):
+    (own / "cat").rename(own / "0")
+    (own / "dog").rename(own / "1")
+    assert pictures_from(own).class_names == ["0", "1", "2", "3"]
 
 
-def test_gray_becomes_three_equal_channels(tmp_path):
-    Image.new("L", (2, 2), 100).save(tmp_path / "gray.png")
-    assert read_rgb(tmp_path / "gray.png").getpixel((1, 1)) == (100, 100, 100)
+@pytest.mark.parametrize("name", ["own/cat", "nothing", "own/cat/a.png", "a" * 5000])
+def test_what_is_no_set_of_pictures_is_named(own, name):
+    message = said(pictures_from, own.parent / name, NAMES)
+    assert message.startswith(str(own.parent / name)) and "one subfolder per class" in message
+    for source in (7, None, {"a": 1}, iter([])):
+        assert "expected a folder, a CSV file, a data frame or" in said(pictures_from, source)
 
 
-def test_sixteen_bit_gray_does_not_become_white(tmp_path):
-    """Refused or scaled, but not clipped at 255 of 65535."""
-    Image.fromarray(np.full((2, 2), 32768, dtype=np.uint16)).save(tmp_path / "deep.png")
-    try:
-        value = read_rgb(tmp_path / "deep.png").getpixel((0, 0))[0]
-    except InputError as error:
-        assert "deep.png" in str(error)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("label,path,note\ndog,dog/a.PNG,x\n0,cat/a.png,\ncat,cat/b.jpg,\n", None),
+        ("\ufeffpath,label\ndog/a.PNG,dog\ncat/a.png,0\ncat/b.jpg,cat\n", None),
+        ("", "expected one column 'path'; found none"),
+        ("path,label\n", "no rows"),
+        ("file,label\ncat/a.png,cat\n", "expected one column 'path'; found file, label"),
+        ("path,path,label\na,b,c\n", "expected one column 'path'; found path, path, label"),
+        ("path,label\ncat/a.png\n", "row 1 has not as many fields as the header, 2"),
+        ("path,label\n,cat\n", "row 1 has path ''; expected a file below"),
+        ("path,label\ncat,cat\n", "row 1 has path 'cat'"),
+        ("path,label\n../out.png,cat\n", "row 1 has path '../out.png'"),
+        ("path,label\n/etc/hostname,cat\n", "row 1 has path '/etc/hostname'"),
+        ("path,label\nlink.png,cat\n", "row 1 has path 'link.png'"),
+        ("path,label\ncat/a.png,cat\ncat/none.png,cat\n", "row 2 has path 'cat/none.png'"),
+        ("path,label\ncat/a.png,cow\n", "cat/a.png: 'cow' is the name or number of no classes"),
+        ('path,label\n"cat/a.png,cat\n', "not a CSV file in UTF-8"),
+    ],
+)
+def test_a_csv_file_lists_pictures_below_its_folder(own, text, expected):
+    table = own / "list.csv"
+    table.write_text(text, encoding="utf-8")
+    (own.parent / "out.png").write_bytes(encoded(RGB))
+    (own / "link.png").symlink_to(own.parent / "out.png")
+    if expected is None:
+        order = [("dog/a.PNG", 1, "dog"), ("cat/a.png", 0, "cat"), ("cat/b.jpg", 0, "cat")]
+        assert rows(pictures_from(table, NAMES)) == order
     else:
-        assert abs(value - 128) <= 1
+        message = said(pictures_from, table, NAMES)
+        assert message.startswith(str(table)) and expected in message
 
 
-# --- bad input ---------------------------------------------------------------------------------
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    message = complaint(tmp_path / "nowhere")
-    assert "nowhere" in message
-    assert "no such" in message
-
-
-def test_a_file_in_place_of_the_folder_is_named(tmp_path):
-    (tmp_path / "photos.zip").write_bytes(b"PK")
-    assert "photos.zip" in complaint(tmp_path / "photos.zip")
-
-
-@pytest.mark.parametrize("file", ["dev_dataset.csv", "categories.csv"])
-def test_a_missing_csv_is_named(photos, file):
-    folder = photos(1)
-    (folder / file).unlink()
-    assert complaint(folder) == f"{folder / file}: no such file."
-
-
-def test_a_missing_image_folder_is_named(photos):
-    folder = photos(1)
-    (folder / "images").rename(folder / "pictures")
-    message = complaint(folder)
-    assert str(folder / "images") in message
-    assert "no such folder" in message
-
-
-def test_missing_images_are_named_and_counted(photos):
-    folder = photos(5)
-    for name in ("photo1.png", "photo3.png", "photo4.png"):
-        (folder / "images" / name).unlink()
-    message = complaint(folder)
-    assert "photo1.png" in message
-    assert "dev_dataset.csv" in message
-    assert "3 images are missing" in message
-
-
-def test_a_file_name_in_other_letters_is_another_file(photos):
-    """As on a case-sensitive disk, everywhere."""
-    folder = rewrite(photos(1), "dev_dataset.csv", "photo0", "PHOTO0")
-    assert "PHOTO0.png" in complaint(folder)
+def test_a_data_frame_lists_paths_or_images(own):
+    paths = pd.DataFrame({"path": [own / "dog/a.PNG"], "label": ["dog"]}, index=[7])
+    assert [(row.sample, row.label) for row in pictures_from(paths, NAMES)] == [(0, 1)]
+    mine = RGB.copy()
+    images = [mine, Image.fromarray(RGB), torch.tensor(RGB).permute(2, 0, 1), encoded(RGB)]
+    frame = pd.DataFrame({"image": images, "label": np.array([3, 0, 1, 2], np.int32)})
+    pictures = pictures_from(frame, NAMES)
+    mine[:] = 0  # the set keeps what it was given
+    assert pictures.labels() == [3, 0, 1, 2]
+    for sample in range(4):
+        np.testing.assert_array_equal(np.asarray(pictures.read(sample)), RGB)
 
 
 @pytest.mark.parametrize(
-    ("file", "column"),
+    ("columns", "expected"),
     [
-        ("dev_dataset.csv", "ImageId"),
-        ("dev_dataset.csv", "TrueLabel"),
-        ("categories.csv", "CategoryId"),
-        ("categories.csv", "CategoryName"),
+        ({"path": [], "label": []}, "has 0 rows and the columns path, label; expected some rows"),
+        ({"file": ["a"], "label": [0]}, "the columns file, label; expected some rows and"),
+        ({"path": ["no.png"], "label": [0]}, "row 0 of the data frame has path 'no.png'; expected"),
+        ({"image": [RGB, np.nan], "label": [0, 1]}, "row 1 of the data frame: is a float"),
+        ({"image": [RGB], "label": [1.0]}, "row 0: 1.0 is the name or number of no classes"),
+        ({"image": [RGB], "label": [None]}, "row 0: None is the name or number of no classes"),
+        ({"image": [RGB], "label": [-1]}, "row 0: -1 is the name or number of no classes"),
     ],
 )
-def test_a_missing_column_is_named_with_those_found(photos, file, column):
-    message = complaint(rewrite(photos(1), file, column, "Other"))
-    assert file in message
-    assert f"no column '{column}'" in message
-    assert "Other" in message
+def test_a_data_frame_that_is_not_as_expected_is_named(columns, expected):
+    assert expected in said(pictures_from, pd.DataFrame(columns), NAMES)
 
 
-@pytest.mark.parametrize("label", ["0", "11", "-1", "1.0", "cat", "", "9999999999", " 1", "nan"])
-def test_a_label_out_of_range_is_named_with_the_range(photos, label):
-    folder = rewrite(photos(2), "dev_dataset.csv", "photo1,8", f"photo1,{label}")
-    message = complaint(folder)
-    assert "dev_dataset.csv" in message
-    assert "row 2" in message
-    assert repr(label) in message
-    assert "from 1 to 10" in message
-
-
-@pytest.mark.parametrize(
-    "image_id", ["../photo0", "/etc/passwd", "a/b", r"..\photo0", "..", ".hidden", "C:x", ""]
-)
-def test_an_image_id_that_is_no_plain_name_is_refused(photos, image_id):
-    folder = rewrite(photos(1), "dev_dataset.csv", "photo0", image_id)
-    # The file exists, so only the name is wrong with it.
-    (folder / "photo0.png").write_bytes((folder / "images" / "photo0.png").read_bytes())
-    message = complaint(folder)
-    assert "dev_dataset.csv" in message
-    assert repr(image_id) in message
-    assert "plain name" in message
+def test_a_torch_dataset_is_read_again_when_it_is_needed():
+    chw = torch.tensor(RGB).permute(2, 0, 1)[None].repeat(3, 1, 1, 1) / 255
+    tensors = torch.utils.data.TensorDataset(chw, torch.tensor([2, 0, 1], dtype=torch.int32))
+    pictures = pictures_from(tensors, NAMES)
+    assert pictures.labels() == [2, 0, 1]
+    np.testing.assert_array_equal(np.asarray(pictures.read(2)), RGB)
+    assert pictures.sha256() == pictures_from(list(tensors), NAMES).sha256()
+    chw[2] = 0
+    assert "sample 2 (item 2): another picture than before" in said(pictures.read, 2)
+    hugging = [{"image": Image.fromarray(RGB), "label": 1}]
+    assert pictures_from(hugging).class_names == ["0", "1"]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "found", "row"),
+    ("dataset", "expected"),
     [
-        ("2,class 1", "3,class 1", "'3'", 2),  # a gap
-        ("1,class 0", "0,class 0", "'0'", 1),  # 0-indexed
-        ("2,class 1", "1,class 1", "'1'", 2),  # twice the same
-        ("2,class 1", "two,class 1", "'two'", 2),
-        ("2,class 1", ",class 1", "''", 2),
+        ([], "the data set is empty"),
+        ([RGB], "item 0 of the data set is a ndarray; expected (picture, label)"),
+        ([(RGB / 64, 0)], "item 0 of the data set: has values from"),
+        ([(RGB, 4)], "item 0: 4 is the name or number of no classes"),
     ],
 )
-def test_category_ids_that_do_not_count_up_are_named(photos, old, new, found, row):
-    message = complaint(rewrite(photos(1), "categories.csv", old, new))
-    assert "categories.csv" in message
-    assert f"row {row} has CategoryId {found}" in message
-    assert f"expected {row}" in message
+def test_a_dataset_that_is_not_as_expected_is_named(dataset, expected):
+    assert expected in said(pictures_from, dataset, NAMES)
 
 
-@pytest.mark.parametrize("names", ["tench, Tinca tinca", "tench,"])
-def test_a_comma_without_quotes_is_an_input_error(photos, names):
-    """pandas alone would take the ids for an index and the first half of the name for the id."""
-    folder = photos(1)
-    (folder / "categories.csv").write_text(f"CategoryId,CategoryName\n1,{names}\n2,{names}\n")
-    assert "categories.csv" in complaint(folder)
+# --- the photographs, and what is shipped -------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", ["dev_dataset.csv", "categories.csv"])
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"ImageId,TrueLabel,CategoryId,CategoryName\n"])
-def test_an_empty_csv_is_named(photos, file, content):
-    folder = photos(1)
-    (folder / file).write_bytes(content)
-    assert str(folder / file) in complaint(folder)
+@pytest.fixture
+def nips(tmp_path):
+    """Four photographs of ten classes, with everything that the tables can say of them."""
+    (tmp_path / "images").mkdir()
+    lines = ["ImageId,TrueLabel,OriginalLandingURL,License,Author"]
+    for number, label in enumerate([1, 8, 5, 2]):
+        (tmp_path / "images" / f"p{number}.png").write_bytes(encoded(RGB + number))
+        link = "https://creativecommons.org/licenses/by/2.0/"
+        author = r"Andr\303\251 O&#x27;Neil"
+        lines.append(f"p{number},{label},https://example.org/{number},{link},{author}")
+    (tmp_path / "dev_dataset.csv").write_text("\ufeff" + "\n".join(lines), "utf-8")
+    names = "\n".join(f'{number},"class {number}, NA"' for number in range(1, 11))
+    (tmp_path / "categories.csv").write_text(f"CategoryId,CategoryName\n{names}\n")
+    return tmp_path
 
 
-@pytest.mark.parametrize("file", ["dev_dataset.csv", "categories.csv"])
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_a_csv_that_is_not_utf8_is_named(photos, file, encoding):
-    folder = photos(1)
-    text = (folder / file).read_text() + "3,é\n"
-    (folder / file).write_bytes(text.encode(encoding))
-    message = complaint(folder)
-    assert str(folder / file) in message
-    assert "UTF-8" in message
+def test_labels_count_from_1_on_disk_and_from_0_in_memory(nips):
+    pictures = pictures_from(nips)
+    assert (pictures.labels(), pictures.title) == ([0, 7, 4, 1], "photographs")
+    photo = pictures.picture(1)
+    assert (photo.name, photo.class_name) == ("p1", "class 8, NA")
+    assert (photo.author, photo.license) == ("André O'Neil", "CC BY 2.0")
+    assert photo.license_url == "https://creativecommons.org/licenses/by/2.0/"
+    assert photo.page_url == "https://example.org/1"
+    (nips / "categories.csv").unlink()
+    assert nips2017(nips).picture(0).class_name == "tench"
+    assert nips2017(nips, {str(n): f"c{n}" for n in range(8)}).picture(1).class_name == "c7"
 
 
-def test_a_row_with_too_few_cells_is_named_with_its_number(photos):
-    message = complaint(rewrite(photos(3), "dev_dataset.csv", "photo1,8", "photo1"))
-    assert "dev_dataset.csv" in message
-    assert "row 2" in message
+def test_a_set_with_gaps_keeps_the_numbers_of_the_table(nips):
+    for number in (0, 2):
+        (nips / "images" / f"p{number}.png").unlink()
+    (nips / "images" / "stray.gif").write_text("")
+    with pytest.warns(UserWarning, match=r"left out 3 files: p0\.png \(absent\), p2"):
+        pictures = nips2017(nips)
+    assert pictures.samples == [1, 3] and pictures.every(3).samples == [3]
+    assert "there is no sample 0; expected one of 1, 3." in said(pictures.picture, 0)
 
 
-def test_an_unclosed_quote_is_named(photos):
-    assert "categories.csv" in complaint(
-        rewrite(photos(1), "categories.csv", "class 0", '"class 0')
-    )
+TABLE, CATEGORIES = "dev_dataset.csv", "categories.csv"
 
 
-@pytest.mark.parametrize("kept", [0, 4, 20, 60, 300])
-def test_a_truncated_image_is_named(photos, kept):
-    folder = photos(1)
-    path = folder / "images" / "photo0.png"
-    path.write_bytes(path.read_bytes()[:kept])
-    message = complaint(folder)
-    assert str(path) in message
-    assert "expected a PNG" in message
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        *((TABLE, "p1,8", f"p1,{bad}", f"row 2 has TrueLabel {bad!r}; expected a number from 1")
+          for bad in ("0", "11", "-1", "1.0", "cat", "", "9999999999", " 1", "８")),
+        *((TABLE, "p1,", f"{bad},", f"row 2 has ImageId {bad!r}; expected letters, digits")
+          for bad in ("../p1", "/etc/passwd", "a/b", r"..\p1", "..", ".hidden", "C:x", "")),
+        (TABLE, "p1,", "p0,", "an ImageId occurs twice"),
+        (TABLE, "TrueLabel", "Label", "expected one column 'TrueLabel'; found ImageId, Label"),
+        (TABLE, "p1,8,", "p1,", "row 2 has not as many fields as the header, 5"),
+        (TABLE, "p1,8", 'p1,"8', "not a CSV file in UTF-8"),
+        (CATEGORIES, "CategoryId", "Id", "expected one column 'CategoryId'"),
+        (CATEGORIES, "\n2,", "\n3,", "row 2 has CategoryId '3'; expected 2"),
+        (CATEGORIES, '"class 2, NA"', "class 2, NA", "row 2 has not as many fields"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_not_as_expected_is_named(nips, file, old, new, expected):
+    text = (nips / file).read_text("utf-8")
+    assert old in text
+    (nips / file).write_text(text.replace(old, new, 1), "utf-8")
+    assert said(nips2017, nips).startswith(f"{nips / file}: {expected}")
 
 
-def test_a_file_that_is_no_image_is_named(photos):
-    folder = photos(1)
-    (folder / "images" / "photo0.png").write_text("<html>404 Not Found</html>")
-    assert "photo0.png" in complaint(folder)
+def test_files_that_are_not_there_are_named(nips):
+    for path in (nips / "images").iterdir():
+        path.unlink()
+    assert said(nips2017, nips).endswith("none of the 4 photographs of dev_dataset.csv is there.")
+    (nips / "images").rmdir()
+    assert "images: no such folder" in said(nips2017, nips)
+    (nips / TABLE).write_bytes("é".encode("latin-1"))
+    assert "dev_dataset.csv: not a CSV file in UTF-8" in said(nips2017, nips)
+    assert "no such file" in said(nips2017, nips / "nowhere")
 
 
-def test_an_image_too_large_to_decode_is_named(tmp_path, monkeypatch):
-    path = tmp_path / "large.png"
-    Image.new("L", (40, 40)).save(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's guard against zip bombs
-    with pytest.raises(InputError, match=r"large\.png"):
-        read_rgb(path)
+def test_whatever_the_tables_the_answer_is_a_set_or_a_sentence(nips):
+    dice, read = random.Random(0), 0
+    whole = {name: (nips / name).read_bytes() for name in (TABLE, CATEGORIES)}
+    for number in range(200):
+        for turn, (name, content) in enumerate(whole.items()):
+            (nips / name).write_bytes(mutated(dice, content) if number % 2 == turn else content)
+        try:
+            read += len(nips2017(nips)) > 0
+        except InputError as error:
+            assert "\n" not in str(error)
+    assert 0 < read < 200
 
 
-def test_an_image_deleted_meanwhile_is_named(photos):
-    dataset = PhotoDataset(photos(1), keep)
-    dataset.photo(0).path.unlink()
-    with pytest.raises(InputError, match=r"photo0\.png: no such image"):
-        dataset[0]
+def test_the_fingerprint_covers_pictures_labels_and_names(nips):
+    def changed(file, old, new):
+        (nips / file).write_bytes((nips / file).read_bytes().replace(old, new, 1))
+        return nips2017(nips).sha256()
+
+    before = nips2017(nips).sha256()
+    elsewhere = shutil.copytree(nips, nips / "elsewhere")
+    assert nips2017(elsewhere).sha256() == before != nips2017(elsewhere).every(2).sha256()
+    seen = {before, changed(TABLE, b"p1,8", b"p1,9"), changed(CATEGORIES, b"class 9", b"other")}
+    (nips / "images" / "p1.png").write_bytes(encoded(RGB))
+    assert len(seen | {nips2017(nips).sha256()}) == 4
 
 
-@pytest.mark.parametrize("sample", [-1, 3, 766])
-def test_an_unknown_sample_is_named_with_the_range(photos, sample):
-    dataset = PhotoDataset(photos(3), keep)
-    with pytest.raises(InputError, match=f"no sample {sample}; expected a number from 0 to 2"):
-        dataset[sample]
-
-
-def test_a_message_is_one_line(photos):
-    """The command line prints it as it is."""
-    bad = rewrite(photos(1), "categories.csv", "2,class 1", "2,class 1,more")
-    assert "\n" not in complaint(bad)
-
-
-# --- the fingerprint ---------------------------------------------------------------------------
-
-
-def test_the_fingerprint_does_not_depend_on_the_place(photos):
-    first, second = photos(3, name="here"), photos(3, name="there")
-    assert PhotoDataset(first, keep).sha256() == PhotoDataset(second, keep).sha256()
-
-
-def test_the_fingerprint_changes_with_a_pixel_a_label_or_a_name(photos):
-    def one_pixel(folder):
-        path = folder / "images" / "photo2.png"
-        image = Image.open(path)
-        image.putpixel((5, 5), (1, 2, 3))
-        image.save(path)
-
-    def renamed_image(folder):
-        (folder / "images" / "photo1.png").rename(folder / "images" / "other.png")
-        rewrite(folder, "dev_dataset.csv", "photo1", "other")
-
-    def two_images_swapped(folder):
-        images = folder / "images"
-        (images / "photo0.png").rename(images / "swap.png")
-        (images / "photo1.png").rename(images / "photo0.png")
-        (images / "swap.png").rename(images / "photo1.png")
-
-    changes = [
-        lambda folder: None,
-        one_pixel,
-        renamed_image,
-        two_images_swapped,
-        lambda folder: rewrite(folder, "dev_dataset.csv", "photo1,8", "photo1,9"),
-        lambda folder: rewrite(folder, "categories.csv", "class 9", "other"),
-    ]
-    found = set()
-    for i, change in enumerate(changes):
-        folder = photos(3, name=f"data{i}")
-        change(folder)
-        found.add(PhotoDataset(folder, keep).sha256())
-    assert len(found) == len(changes)
+def test_what_is_shipped_is_free_to_publish_and_labeled():
+    assert len(set(imagenet_classes())) == 1000
+    photos = photographs()
+    expected = {"coffee": 967, "camera": 872, "rocket": 657, "chelsea": 285}
+    assert {photo.name: photo.label for photo in photos} == expected
+    for photo in photos:
+        assert photo.license in ("CC0", "public domain") and photo.author
+        assert photo.class_name == imagenet_classes()[photo.label]
+        assert min(photos.read(photo.sample).size) >= 300
+    toys = demo_toys()
+    assert (len(toys), len({toy.name for toy in toys})) == (1000, 1000)
+    assert toys.read(999).size == (256, 256)
+    with pytest.raises(InputError, match="have 1000 classes, and class_names has 4; expected equa"):
+        pictures_from(photos, NAMES)

@@ -1,318 +1,285 @@
-"""The site in _build/html, opened in a real browser. Skipped where there is no site or browser."""
+"""The site in _build/html, as files and in a browser. Skipped where there is no site."""
 
-import functools
-import gzip
+import io
 import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from base64 import b64decode
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from bs4 import BeautifulSoup
-from conftest import CHROMIUM
-from playwright.sync_api import BrowserContext, Page
+from PIL import Image
 
-SITE = Path(__file__).parents[1] / "_build" / "html"
-PAGES = sorted(
-    path.relative_to(SITE).as_posix()
-    for path in SITE.rglob("*.html")
-    if "_static" not in path.parts
-)
+pytest.importorskip("axe_playwright_python")
+import browser
+from browser import CHROMIUM, PAGES, PROFILE, SITE, soup
+from playwright.sync_api import Page, expect, sync_playwright
 
 pytestmark = [
     pytest.mark.site,
     pytest.mark.skipif(not PAGES, reason="no site in _build/html: run make site first"),
 ]
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+COMPUTED = [page for page in PAGES if soup(page).select_one(".foot")]
+CASES = [page for page in COMPUTED if page.startswith("case-")]
 
 
-@pytest.fixture(scope="module")
-def soups() -> dict[str, BeautifulSoup]:
-    return {page: BeautifulSoup((SITE / page).read_text(), "html.parser") for page in PAGES}
+def address_of(page: str, link: str) -> str:
+    """Where a relative link of a page leads, from the site's root."""
+    target = (SITE / page).parent / unquote(link) if link else SITE / page
+    return target.resolve().relative_to(SITE).as_posix()
 
 
-def test_every_link_image_and_anchor_resolves(soups):
-    anchors = {page: {tag["id"] for tag in soup.find_all(id=True)} for page, soup in soups.items()}
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_every_link_picture_and_anchor_leads_somewhere():
+    anchors = {page: {tag["id"] for tag in soup(page).find_all(id=True)} for page in PAGES}
     broken = []
-    for page, soup in soups.items():
-        for tag in soup.find_all(lambda tag: tag.get("href") or tag.get("src")):
-            address = urlsplit(tag.get("href") or tag.get("src"))
-            if address.scheme or address.netloc:
+    for page in PAGES:
+        for tag in soup(page).find_all(lambda tag: tag.get("href") or tag.get("src")):
+            link = urlsplit(tag.get("href") or tag.get("src"))
+            if link.scheme or link.netloc:
                 continue
-            target = (SITE / page).parent / unquote(address.path) if address.path else SITE / page
-            target = target.resolve()
-            inside = target.relative_to(SITE).as_posix() if target.is_relative_to(SITE) else None
-            lost = address.fragment and unquote(address.fragment) not in anchors.get(inside, ())
-            if lost or not target.exists():
-                broken.append((page, address.geturl()))
+            target, anchor = address_of(page, link.path), unquote(link.fragment)
+            lost = anchor and "=" not in anchor and anchor not in anchors.get(target, ())
+            if lost or not (SITE / target).exists():
+                broken.append((page, link.geturl()))
     assert broken == []
 
 
-def test_every_figure_has_a_number_a_caption_and_alt_text_with_data(soups):
-    figures = [
-        (page, figure) for page, soup in soups.items() for figure in soup.select("figure.themed")
-    ]
-    assert len(figures) > 10
-    for page, figure in figures:
-        caption = figure.find("figcaption").get_text(strip=True)
-        assert re.match(r"Figure \d+ ?\w", caption), (page, caption)
-        light, dark = figure.find_all("img")
-        assert light["alt"] == dark["alt"]
-        assert len(light["alt"]) > 40, (page, light["alt"])
+def test_from_home_the_next_page_leads_along_the_path_through_all():
+    walked = ["index.html"]
+    while link := soup(walked[-1]).find("link", rel="next"):
+        walked.append(address_of(walked[-1], link["href"]))
+        assert soup(walked[-1]).find("link", rel="prev") and len(walked) <= len(PAGES)
+    assert set(walked) == set(PAGES) - {"search.html", "genindex.html"}
+    assert walked[: len(browser.the_path())] == browser.the_path()
 
 
-def test_the_pages_say_which_profile_built_them(soups):
-    marker = json.loads((SITE / "profile.json").read_text())
-    for page in marker["pages"]:
-        line = soups[f"{page}.html"].select_one(".provenance").get_text()
-        assert f"profile {marker['profile']}" in line
+def test_every_page_says_what_it_is_under_headings_in_order():
+    titles, texts = set(), set()
+    for page in PAGES:
+        levels = [int(tag.name[1]) for tag in soup(page).select("article :is(h1, h2, h3, h4)")]
+        assert levels.count(1) == bool(levels), page
+        assert all(lower <= upper + 1 for upper, lower in pairwise(levels)), (page, levels)
+        assert (soup(page).html["lang"], len(soup(page).select("meta[name=viewport]"))) == ("en", 1)
+        assert (SITE / address_of(page, soup(page).find("link", rel="icon")["href"])).is_file()
+        titles.add(soup(page).title.get_text())
+        # That the pages obey it shows below: a violation is an error on the console.
+        (policy,) = soup(page).select("meta[http-equiv=Content-Security-Policy]")
+        assert policy["content"].startswith("default-src 'self'; script-src 'self'")
+        assert not re.search("://|'unsafe-", policy["content"].split(" style-src")[0])
+        if levels:
+            text = soup(page).find("meta", {"name": "description"})["content"]
+            assert 30 <= len(text) <= 170, page
+            texts |= {text}
+    assert (len(titles), len(texts)) == (len(PAGES), len(PAGES) - 1)  # there is no text on search
 
 
-def test_every_computed_page_offers_its_clean_and_its_executed_notebook(soups):
-    for page in json.loads((SITE / "profile.json").read_text())["pages"]:
-        names = [
-            unquote(Path(link["href"]).name)
-            for link in soups[f"{page}.html"].select(".provenance a.download")
-        ]
-        assert names == [f"{page}.ipynb", f"{page}-executed.ipynb"]
+def test_figures_and_tables_have_numbers_captions_and_alt_texts_from_data():
+    for page in PAGES:
+        for image in soup(page).find_all("img"):
+            assert image.get("alt"), (page, image.get("src"))
+        for shown in soup(page).select("article figure, article table.results[id]"):
+            caption = shown.find(["figcaption", "caption"]).get_text(" ", strip=True)
+            assert re.match(r"(Figure|Table) \d+ \S", caption), (page, caption)
+        for figure in soup(page).select("figure.themed"):
+            light, dark = (image["alt"] for image in figure.select("img"))
+            assert light == dark and len(light) > 30, (page, light)
 
 
-def test_launch_buttons_lead_to_the_notebooks_of_a_build_that_knows_its_repository(soups):
-    marker = json.loads((SITE / "profile.json").read_text())
-    buttons = {
-        page: [link["href"] for link in soup.select(".dropdown-launch-buttons a")]
-        for page, soup in soups.items()
+@pytest.mark.skipif(PROFILE != "demo", reason="the list is that of the demo's site")
+def test_no_figure_or_table_is_lost(data_regression):
+    """``pytest --regen-all`` renews the list, when one has come or gone on purpose."""
+    net = {
+        page: [tag["id"] for tag in soup(page).select(":is(figure, table)[id]")] for page in PAGES
     }
-    launched = {page.removesuffix(".html") for page, links in buttons.items() if links}
-    assert launched == (set(marker["pages"]) if marker["launch"] else set())
+    data_regression.check({page: names for page, names in net.items() if names}, basename="net")
 
 
-def test_every_page_has_a_title_and_a_description_of_its_own(soups):
-    titles = [soup.title.get_text() for soup in soups.values()]
-    texts = {page: soup.find("meta", {"name": "description"}) for page, soup in soups.items()}
-    assert None not in texts.values()
-    descriptions = {page: tag["content"] for page, tag in texts.items()}
-    assert len(set(titles)) == len(titles)
-    assert len(set(descriptions.values())) == len(titles), descriptions
-    assert all(30 <= len(text) <= 160 for text in descriptions.values()), descriptions
+@pytest.mark.parametrize("page", COMPUTED)
+def test_a_computed_page_offers_its_notebooks(page):
+    links = [link["href"] for link in soup(page).select(".foot a[download]")]
+    name = Path(page).with_suffix(".ipynb").name
+    assert links == [f"_downloads/{name}", f"_downloads/executed/{name}"]
+    clean, executed = ((SITE / link).read_text(encoding="utf-8") for link in links)
+    assert not any(cell.get("outputs") for cell in json.loads(clean)["cells"])
+    outputs = [out for cell in json.loads(executed)["cells"] for out in cell.get("outputs", ())]
+    assert len(outputs) > 0
+    assert [out for out in outputs if "ename" in out or out.get("name") == "stderr"] == []
+    assert str(SITE.parents[1]) not in executed  # where it was built is nobody's business
+    assert len(executed.encode()) <= 600_000
 
 
-def test_every_page_has_a_preview_with_a_picture_that_exists(soups):
-    for page, soup in soups.items():
-        preview = {tag["property"]: tag["content"] for tag in soup.select("meta[property]")}
-        assert preview["og:title"], page
-        assert preview["og:description"], page
-        if not urlsplit(preview["og:image"]).netloc:
-            assert ((SITE / page).parent / preview["og:image"]).is_file()
-            assert "og:url" not in preview
-            assert soup.find("link", rel="canonical") is None
+# A placeholder, a missing number, a negative zero, a role that nothing has resolved, a hyphen.
+NOT_WHOLE = re.compile(
+    r".{0,40}(?:\{\{|\}\}|\bnan\b|\binf\b|[−-]0\.0+(?!\d)|\{[a-z:]+\}`|\bNone\b(?! [a-z])|&#?\w+;"
+    r"|(?<=[\s(=])-\d|\de[+-]\d|Traceback|Warning:).{0,40}"
+)
 
 
-def test_every_page_says_its_language_and_has_an_icon(soups):
-    for page, soup in soups.items():
-        assert soup.html["lang"] == "en"
-        icon = soup.find("link", rel="icon")["href"]
-        assert ((SITE / page).parent / icon).is_file()
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_reader_sees_is_whole(page):
+    texts = [tag.get("alt") or tag.get("aria-label") or "" for tag in soup(page).find_all(True)]
+    for article in soup(page).select("article"):
+        copied = browser.BeautifulSoup(str(article), "html.parser")
+        for tag in copied.select("pre, code, script, noscript, svg, .mathml, .dataframe"):
+            tag.decompose()
+        texts.append(" ".join(copied.get_text(" ").split()))
+    assert [found for text in texts for found in NOT_WHOLE.findall(text)] == []
 
 
-def test_a_page_leads_to_the_next_and_the_previous_one(soups):
-    """From the first page, next after next, through every page of the book, and back."""
-    there = _walk(soups, "next")
-    back = _walk(soups, "prev", start=there[-1])
-    assert back == there[::-1]
-    assert set(there) == {page for page in PAGES if page not in ("search.html", "genindex.html")}
-
-
-def _walk(soups, direction: str, start: str = "index.html") -> list[str]:
-    walked = [start]
-    while link := soups[walked[-1]].find("link", rel=direction):
-        target = ((SITE / walked[-1]).parent / unquote(link["href"])).resolve()
-        walked.append(target.relative_to(SITE).as_posix())
-        assert len(walked) <= len(PAGES)
-    return walked
-
-
-def test_no_page_brings_the_script_of_all_icons(soups):
-    """540 KB compressed; the icons in use are in a style sheet."""
-    styles = (SITE / "_static" / "icons.css").read_text()
-    for page, soup in soups.items():
-        assert not [tag for tag in soup.select("script[src]") if "fontawesome" in tag["src"]]
-        for tag in soup.select("i.fa-solid"):
-            names = [name for name in tag["class"] if name.startswith("fa-")]
-            names = [name for name in names if name not in ("fa-solid", "fa-lg")]
-            assert all(f".{name} {{" in styles for name in names), (page, names)
-
-
-def test_no_notebook_warning_or_traceback_reaches_a_page(soups):
-    for page, soup in soups.items():
-        for output in soup.select(".cell_output .output.stderr, .cell_output .traceback"):
-            raise AssertionError((page, output.get_text()[:200]))
+# --- every page, in a browser --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[str]:
-    """The site, served as it would be when published."""
-    with served(UncachedHandler) as address:
+def origin():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with browser.served() as address:
         yield address
 
 
-@contextmanager
-def served(handler: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
-    """The site behind a handler; its address, without the last slash."""
-    at_the_site = functools.partial(handler, directory=str(SITE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), at_the_site) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+@pytest.fixture(scope="module")
+def notes(origin) -> browser.Notes:
+    return browser.visit_all(origin)
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments) -> None:
-        pass
+def test_no_page_has_a_fault(notes):
+    assert not notes.faults, "\n".join(sorted(notes.faults))
 
 
-class UncachedHandler(QuietHandler):
-    """Every page asks for all that it needs, also after another one."""
-
-    def end_headers(self) -> None:
-        self.send_header("Cache-Control", "no-store")
-        super().end_headers()
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_at_any_width(origin):
+    faults = browser.visit_all(origin, thorough=True).faults
+    assert not faults, "\n".join(sorted(faults))
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
-def context(browser, request) -> Iterator[BrowserContext]:
-    """One for all pages: a browser that has seen scripts before runs them in half the time."""
-    context = browser.new_context(
-        color_scheme=request.param, viewport={"width": 1280, "height": 900}
+def test_the_letters_of_figures_are_11_pixels_high_where_they_are_shown(notes):
+    small = set()
+    for file, shown in notes.figures:
+        svg = (SITE / file).read_text(encoding="utf-8")
+        scale = shown / float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+        sizes = {scale * float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)}
+        small |= {(file, shown, size) for size in sizes if size < 10.9}
+    assert small == set()
+
+
+def test_the_pages_of_the_path_are_short_and_all_are_light(notes):
+    """In pixels, words, and bytes that come compressed before the reader scrolls."""
+    path, tall = browser.the_path(), {1280: 7000, 390: 10_000}
+    found = {(page, notes.heights[page][width]) for page in path for width in tall
+             if notes.heights[page][width] > tall[width]}  # fmt: skip
+    found |= {(page, notes.words[page]) for page in path if notes.words[page] > 900}
+    found |= {(page, size) for page, size in notes.bytes.items() if size > 600_000}
+    assert found == set()
+    assert sum(notes.words[page] for page in path) <= 6500
+    assert notes.bytes["index.html"] <= 350_000
+
+
+# --- what moves ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def opened(origin):
+    """``opened(page, **options)``: a page of the site in a window of its own."""
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(**browser.LAUNCH)
+
+        def open_page(name: str, root: str = origin, **options) -> Page:
+            page = chromium.new_page(**options)
+            page.goto(f"{root}/{name}")
+            return page
+
+        yield open_page
+
+
+def test_the_keyboard_comes_to_the_text_at_once_and_moves_the_slider(opened):
+    """Also where a page is a file, without a server."""
+    page = opened(CASES[0], SITE.as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#main-content"
+    page.keyboard.press("Enter")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.type") == "range":
+            break
+    page.keyboard.press("Home")
+    assert page.url.endswith("#epsilon=0")
+    for epsilon in ("0.1", "0.2"):
+        page.keyboard.press("ArrowRight")
+        assert page.url.endswith(f"#epsilon={epsilon}")
+        value = page.get_by_role("slider").get_attribute("aria-valuetext")
+        seen = re.fullmatch(rf"ε = {epsilon}/255, (.*) \d+%", value)[1]
+        region = page.locator(".epsilon-slider [aria-live=polite]").text_content()
+        assert f"ε = {epsilon}/255" in region and seen in region
+        assert seen in page.locator(".epsilon-slider canvas").first.get_attribute("aria-label")
+        assert page.locator(".epsilon-slider .verdict strong").text_content() == seen
+
+
+def test_a_link_opens_at_its_epsilon_and_a_wrong_one_is_put_right(opened):
+    page = opened(f"{CASES[0]}#epsilon=4")
+    expect(page.locator(".epsilon-slider output")).to_have_text("ε = 4/255")
+    for wrong, right in (("7", "6"), ("1,1", "1"), ("1e9", "20"), ("", "20"), ("abc", "20")):
+        page.evaluate(f"location.hash = 'epsilon={wrong}'")
+        expect(page).to_have_url(re.compile(rf"#epsilon={right}$"))
+        expect(page.locator(".epsilon-slider output")).to_have_text(f"ε = {right}/255")
+
+
+@pytest.mark.parametrize("name", ["index.html", *CASES])
+def test_the_page_computes_the_pictures_that_python_computes(opened, name):
+    """Those of one ε are also there as files, which readers without JavaScript see."""
+    still = opened(name, java_script_enabled=False)
+    assert not any(tool.is_visible() for tool in still.locator("article :is(input, canvas)").all())
+    images = still.locator(".epsilon-slider img").all()
+    assert [image.is_visible() for image in images] == [True] * 3
+    epsilon = re.search(r"ε = ([\d.]+)/255", still.locator(".summary").text_content())[1]
+    page = opened(f"{name}#epsilon={epsilon}")
+    page.wait_for_timeout(300)
+    for image, canvas in zip(images, page.locator(".epsilon-slider canvas").all(), strict=True):
+        url = canvas.evaluate("canvas => canvas.toDataURL('image/png')").split(",")[1]
+        files = io.BytesIO(b64decode(url)), SITE / image.get_attribute("src")
+        drawn, stored = (np.array(Image.open(file).convert("RGB")).astype(int) for file in files)
+        step = "perturbation" in image.get_attribute("alt")  # amplified, so that floats may differ
+        assert np.abs(drawn - stored).max() <= step
+
+
+def test_random_signs_take_the_place_of_the_gradient_s(opened):
+    page = opened("index.html#epsilon=2")
+    attacked = page.locator(".verdict strong").text_content()
+    page.get_by_role("button", name="random signs").press("Enter")
+    expect(page.get_by_role("button", pressed=True)).to_be_visible()
+    expect(page.locator(".verdict strong")).not_to_have_text(attacked)
+    expect(page.locator(".epsilon-slider .title").nth(1)).to_contain_text("random signs")
+
+
+def test_a_figure_is_enlarged_and_a_card_opens_and_both_close_by_keyboard(opened):
+    page = opened("method.html")
+    page.locator("figure.themed .enlarge").first.press("Enter")
+    expect(page.locator("dialog.enlarged img")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.enlarged img")).not_to_be_visible()
+    page.locator("article a[href*='glossary.html#']").first.focus()
+    expect(page.locator(".link-card")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".link-card")).to_be_hidden()
+
+
+def test_claims_are_filtered_and_a_link_opens_its_claim(opened):
+    page = opened("claims.html")
+    page.get_by_role("button", name="does not hold").press("Enter")
+    shown = page.locator(".claims tr[id]:visible").all()
+    assert {row.get_attribute("data-is").split()[0] for row in shown} == {"does-not-hold"}
+    name = page.locator(".claims tr[data-is^=holds]").first.get_attribute("id")
+    page.evaluate(f"location.hash = '{name}'")
+    expect(page.locator(f"#{name} details").first).to_have_attribute("open", "")
+
+
+@pytest.mark.parametrize("word", ["perturbation", "transfer", "threat", "defense"])
+def test_search_finds_prose(opened, word):
+    page = opened(f"search.html?q={word}")
+    expect(page.locator("#search-results ul.search li").first).to_contain_text(
+        re.compile(word, re.IGNORECASE), timeout=10_000
     )
-    yield context
-    context.close()
-
-
-# The captions of tables that do not fit their column.
-TOO_WIDE = """() => [...document.querySelectorAll('div.pst-scrollable-table-container')]
-    .filter(box => box.scrollWidth > box.clientWidth)
-    .map(box => box.querySelector('caption')?.innerText ?? 'a table without a caption')"""
-
-
-@needs_browser
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_clean_in_a_browser(context, origin, name):
-    """No request to another origin, no console error, nothing serious for axe-core, no table that
-    has to be scrolled sideways, and at most 600 KB, compressed as a server would, before the reader
-    scrolls."""
-    page = context.new_page()
-    asked, errors = set(), []
-    page.on("request", lambda request: asked.add(request.url))
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{origin}/{name}", wait_until="load")
-    of_the_page = list(errors)  # axe-core itself asks for files that are not there
-    too_wide = page.evaluate(TOO_WIDE)
-    faults = serious_faults(page)
-    page.close()
-    assert [url for url in asked if not url.startswith((f"{origin}/", "data:"))] == []
-    assert of_the_page == []
-    assert faults == []
-    assert too_wide == []
-    weights = {url: _weight(url.removeprefix(origin)) for url in asked if url.startswith(origin)}
-    assert sum(weights.values()) <= 600_000, sorted(weights.items(), key=lambda item: -item[1])
-
-
-def serious_faults(page: Page, within: str | None = None) -> list[tuple[str, str]]:
-    """What axe-core finds serious or critical: its rule and the element."""
-    found = Axe().run(page, within, {"resultTypes": ["violations"]})  # half the time of all results
-    return [
-        (fault["id"], node["html"][:200])
-        for fault in found.response["violations"]
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"]
-    ]
-
-
-@functools.cache
-def _weight(address: str) -> int:
-    """Bytes of a file of the site on their way to the reader; 0 if there is none."""
-    path = SITE / unquote(urlsplit(address).path).removeprefix("/")
-    if not path.is_file():
-        return 0
-    body = path.read_bytes()
-    packed = path.suffix in (".png", ".webp", ".woff2")
-    return len(body) if packed else len(gzip.compress(body, 6))
-
-
-def test_every_page_has_a_policy_that_allows_no_other_origin(soups):
-    """That the pages obey it shows below: a violation is an error on the console."""
-    for page, soup in soups.items():
-        (policy,) = soup.select("meta[http-equiv=Content-Security-Policy]")
-        rules = dict(rule.strip().split(" ", 1) for rule in policy["content"].split(";"))
-        assert rules["default-src"] == "'self'"
-        assert "'unsafe-inline'" not in rules["script-src"]
-        assert "'unsafe-eval'" not in rules["script-src"]
-        assert "://" not in policy["content"], page
-
-
-@needs_browser
-@pytest.mark.parametrize("guarded", [True, False])
-def test_a_script_smuggled_into_a_page_is_blocked(browser, origin, guarded):
-    """And it does run once the policy is taken out, so this test can fail."""
-    smuggled = (
-        "<article><script>window.smuggled = 1</script><img src=x onerror='window.handled = 1'>"
-    )
-    context = browser.new_context()
-    page = context.new_page()
-    text = (SITE / "index.html").read_text().replace("<article", smuggled + "<article", 1)
-    if not guarded:
-        text = text.replace("Content-Security-Policy", "X-None")
-    page.route("**/index.html", lambda route: route.fulfill(body=text, content_type="text/html"))
-    page.goto(f"{origin}/index.html", wait_until="load")
-    ran = page.evaluate("[window.smuggled, window.handled]")
-    context.close()
-    assert ran == ([None, None] if guarded else [1, 1])
-
-
-@needs_browser
-def test_the_search_finds_a_word_and_leads_to_it(browser, origin):
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{origin}/index.html")
-    field = page.locator("input[type=search]:visible").first
-    field.fill("perturbation")
-    field.press("Enter")
-    result = page.locator("#search-results ul.search li a").first
-    result.wait_for(timeout=10_000)
-    result.click()
-    page.wait_for_load_state()
-    found = "perturbation" in page.locator("main").inner_text().lower()
-    context.close()
-    assert found
-
-
-@needs_browser
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_a_phone(browser, name):
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.goto((SITE / name).as_uri(), wait_until="load")
-    width = page.evaluate("document.documentElement.scrollWidth")
-    context.close()
-    assert width <= 390
-
-
-@needs_browser
-def test_dark_pages_show_the_dark_figure_with_its_own_pixels(browser):
-    context = browser.new_context(color_scheme="dark")
-    page = context.new_page()
-    page.goto((SITE / "index.html").as_uri(), wait_until="load")
-    shown = page.evaluate(
-        """() => [...document.querySelectorAll('figure.themed img')]
-            .filter(image => getComputedStyle(image).display !== 'none')
-            .map(image => [image.className, getComputedStyle(image).filter])"""
-    )
-    context.close()
-    assert shown == [["on-dark", "none"]]

@@ -1,320 +1,411 @@
-"""The rows of a sweep against a naive loop, and what they are computed from."""
+"""The rows of a sweep beside a naive loop, its engine, and the folder that keeps its parts."""
 
-import math
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import networks
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
+from networks import COLORS, OPTIONS, Around
 
-from fgsm_lib import attacks, sweep
-from fgsm_lib.datasets import PhotoDataset
-from fgsm_lib.errors import InputError
-from fgsm_lib.sweep import SweepSettings, provenance, sweep_samples
+from fgsm_lib import InputError, attacks, store, sweep
+from fgsm_lib.classifiers import Classifier
+from fgsm_lib.datasets import class_folders
+from fgsm_lib.store import Machine
+from fgsm_lib.sweep import SCHEMA, SweepSettings, sweep_samples
 
-GRID = (0.0, 0.5, 1.0, 4.0, 20.0)
-ALL = range(12)
+GRID = SweepSettings((0, 0.5, 1, 4, 20))
+TORCH = Machine(batch=4, engine="torch")
 
 
 @pytest.fixture
-def classifier(tiny):
-    return tiny()
+def classifier(trained) -> Classifier:
+    return Classifier(trained, COLORS, **OPTIONS)
 
 
-def frame(dataset, classifier, settings, samples=ALL, batch=4) -> pd.DataFrame:
-    return sweep_samples(dataset, classifier, settings, samples, batch).to_pandas()
+def frame(pictures, classifier, settings=GRID, samples=None, **options) -> pd.DataFrame:
+    samples = pictures.samples if samples is None else samples
+    return sweep_samples(pictures, classifier, settings, samples, **options).to_pandas()
 
 
-def naive(dataset, classifier, epsilons, objective):
-    """The same table the slow way: image by image, with a new gradient at every epsilon."""
+def assert_same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    """Equal rows, numbers up to the float32 noise of other batch sizes."""
+    pd.testing.assert_frame_equal(ours, theirs, check_dtype=False, rtol=3e-5, atol=3e-6)
+
+
+class Calls:
+    """Counts a classifier's forward passes, and stops at one of them."""
+
+    def __init__(self, classifier: Classifier, stop_at: int | None = None, error=KeyboardInterrupt):
+        self.count, self.stop_at, self.error = 0, stop_at, error
+        classifier.register_forward_pre_hook(self)
+
+    def __call__(self, *args) -> None:
+        self.count += 1
+        if self.count == self.stop_at:
+            raise self.error
+
+
+# --- the numbers ---------------------------------------------------------------------------------
+
+
+def naive(pictures, classifier: Classifier, settings: SweepSettings, loss) -> pd.DataFrame:
+    """The same table the slow way: picture by picture, with a new gradient at every epsilon."""
     rows = []
-    for sample in range(len(dataset)):
-        image, label = dataset[sample]
-        for epsilon in epsilons:
-            x = image[None].clone().requires_grad_(True)
-            objective(classifier(x), torch.tensor([label])).backward()
-            changed = (x + epsilon / 255 * x.grad.sign()).clamp(0, 1).detach()
-            p = classifier(changed).softmax(1)[0]
-            order = p.argsort(descending=True)[:5].tolist()
-            zeros = int((x.grad == 0).sum())
-            rows.append([sample, label, epsilon, order[0], p.max().item(), p[label].item()])
-            rows[-1] += [order[0] == label, label in order, order, p[order].tolist(), zeros]
-    return pd.DataFrame(rows, columns=sweep.SCHEMA.names)
-
-
-def assert_same_numbers(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """Equal classes, and probabilities up to the float32 noise of other batch sizes."""
-    exact = ["sample", "label", "epsilon_255", "predicted_class", "correct", "correct_top5"]
-    for column in [*exact, "zero_gradients"]:
-        assert ours[column].tolist() == theirs[column].tolist()
-    assert [list(row) for row in ours["top5_classes"]] == [
-        list(row) for row in theirs["top5_classes"]
-    ]
-    for column in ("confidence", "confidence_true"):
-        np.testing.assert_allclose(ours[column], theirs[column], rtol=0, atol=1e-6)
-    top5 = [np.stack(table["top5_confidences"]) for table in (ours, theirs)]
-    np.testing.assert_allclose(*top5, rtol=0, atol=1e-6)
-
-
-# --- the numbers -------------------------------------------------------------------------------
+    for picture in pictures:
+        image = classifier.to_pixels(pictures.read(picture.sample))[None]
+        y = picture.label
+        for epsilon in settings.epsilon_255:
+            x = image.clone().requires_grad_(True)
+            loss(classifier(x), torch.tensor([y])).backward()
+            z = classifier((x + epsilon / 255 * x.grad.sign()).clamp(0, 1).detach())[0]
+            p, order = z.softmax(0), z.argsort(descending=True)
+            others = torch.cat([z[:y], z[y + 1 :]])
+            row = [picture.sample, y, epsilon, int(order[0]), float(p.max()), float(p[y])]
+            row += [int(order[0]) == y, None if len(z) < 5 else y in order[:5], order[:5].numpy()]
+            row += [
+                p[order[:5]].numpy(),
+                float(z[y] - others.max()),
+                float(z[y] - others.logsumexp(0)),
+            ]
+            rows.append(
+                [*row, float(x.grad.abs().sum()), int((x.grad == 0).sum()), bool(x.grad.any())]
+            )
+    return pd.DataFrame(rows, columns=SCHEMA.names)
 
 
 @pytest.mark.parametrize(
     ("objective", "loss"),
     [("cross_entropy", F.cross_entropy), ("true_logit", lambda z, y: -z[0, y].sum())],
 )
-def test_the_table_equals_a_naive_loop(tiny_set, classifier, objective, loss):
-    ours = frame(tiny_set, classifier, SweepSettings(GRID, objective))
-    assert_same_numbers(ours, naive(tiny_set, classifier, GRID, loss))
+@pytest.mark.parametrize("classes", [3, 10])
+def test_the_table_equals_a_naive_loop(noise, trained, tiny, objective, loss, classes):
+    classifier = Classifier(trained, COLORS, **OPTIONS) if classes == 3 else tiny(std=(0.01,) * 3)
+    some = noise.every(3)
+    ours = frame(some, classifier, replace(GRID, objective=objective), batch=5)
+    assert_same(ours, naive(some, classifier, GRID, loss))
     assert ours["predicted_class"].nunique() > 1  # else the comparison says little
-    assert 0 < ours["correct_top5"].mean() < 1
+    assert ours["correct_top5"].isna().all() == (classes == 3)
 
 
-@pytest.mark.parametrize("batch", [1, 5, 12])
-def test_the_batch_size_does_not_change_the_numbers(tiny_set, classifier, batch):
-    settings = SweepSettings(GRID)
-    expected = frame(tiny_set, classifier, settings, batch=4)
-    assert_same_numbers(frame(tiny_set, classifier, settings, batch=batch), expected)
+def test_columns_are_those_of_the_schema(noise, classifier):
+    table = sweep_samples(noise, classifier, GRID, [7, 3])
+    assert table.schema.equals(SCHEMA, check_metadata=True)
+    assert table["sample"].to_pylist() == [7] * 5 + [3] * 5
+    assert table["epsilon_255"].to_pylist() == list(GRID.epsilon_255) * 2
 
 
-def test_some_samples_alone_give_their_rows_of_the_whole(tiny_set, classifier):
-    settings = SweepSettings(GRID)
-    whole = frame(tiny_set, classifier, settings)
-    some = frame(tiny_set, classifier, settings, samples=[3, 7])
-    assert_same_numbers(some, whole[whole["sample"].isin([3, 7])])
+def test_the_pass_at_zero_is_the_gradient_s_own(noise, classifier):
+    calls = Calls(classifier)
+    frame(noise, classifier, samples=range(4))
+    assert calls.count == len(GRID.epsilon_255)
+    frame(noise, classifier, replace(GRID, direction="random"), samples=range(4))
+    assert calls.count == 2 * len(GRID.epsilon_255)
 
 
-def test_columns_and_types_are_those_of_the_schema(tiny_set, classifier):
-    table = sweep_samples(tiny_set, classifier, SweepSettings(GRID), ALL)
-    assert table.schema.equals(sweep.SCHEMA, check_metadata=True)
-    assert table.num_rows == 12 * len(GRID)
-    assert all(column.null_count == 0 for column in table.columns)
+def test_other_attacks_are_what_they_say(noise, classifier):
+    """The other clip, random signs by the sample's number, and what 8 bits keep of a step."""
+    images = torch.stack([classifier.to_pixels(noise.read(sample)) for sample in (5, 20)])
+    labels = [noise.picture(sample).label for sample in (5, 20)]
+    one = {"samples": [5, 20]}
+    clipped = attacks.fgsm(classifier, images, labels, 20 / 255, clip="image")
+    signs = torch.stack([attacks.random_signs(x, s) for x, s in zip(images, (5, 20), strict=True)])
+    for change, changed in [
+        ({"clip": "image"}, clipped),
+        ({"direction": "random"}, attacks.perturb(images, signs, 20 / 255)),
+        ({"bits": 8}, attacks.fgsm(classifier, images, labels, 20 / 255)),
+    ]:
+        rows = frame(noise, classifier, replace(GRID, **change), **one).query("epsilon_255 == 20")
+        expected = classifier(changed).softmax(1).amax(1)
+        np.testing.assert_allclose(rows["confidence"], expected, rtol=0, atol=1e-5)
+    random = frame(noise, classifier, replace(GRID, direction="random"), **one)
+    assert random["gradient_l1"].isna().all()
+    assert random["attacked"].all()
+    saved = frame(noise, classifier, SweepSettings((0.4, 0.6, 4.3), bits=8), **one)
+    exact = frame(noise, classifier, SweepSettings((0, 1, 4)), **one)
+    np.testing.assert_allclose(saved["confidence"], exact["confidence"], rtol=0, atol=1e-5)
 
 
-def test_rows_are_ordered_by_sample_then_as_the_grid(tiny_set, classifier):
-    table = frame(tiny_set, classifier, SweepSettings(GRID), batch=5)
-    assert table["sample"].tolist() == [sample for sample in ALL for _ in GRID]
-    assert table["epsilon_255"].tolist() == list(GRID) * 12
+def test_pictures_without_a_gradient_are_counted_not_refused(noise, trained):
+    """Logits times 40: float32 softmax is exactly 1, the cross-entropy gradient exactly 0."""
+    louder = Classifier(Around(trained, after=lambda z: z * 40), COLORS, **OPTIONS)
+    rows = frame(noise, louder).groupby("sample").first()
+    unmoved = rows[~rows["attacked"]]
+    assert 0 < len(unmoved) < len(noise)
+    assert (unmoved["zero_gradients"] == 3 * 32 * 32).all()
+    assert (unmoved["confidence"] == 1).all()
+    assert frame(noise, louder, replace(GRID, objective="true_logit"))["attacked"].all()
 
 
-def test_epsilon_zero_is_the_clean_image(tiny_set, classifier):
-    table = frame(tiny_set, classifier, SweepSettings((0.0,)))
-    images = torch.stack([tiny_set[sample][0] for sample in ALL])
-    confidence, predicted = classifier(images).softmax(1).max(1)
-    assert table["predicted_class"].tolist() == predicted.tolist()
-    np.testing.assert_allclose(table["confidence"], confidence, rtol=0, atol=1e-6)  # float noise
-
-
-def test_the_grid_need_not_hold_zero(tiny_set, classifier):
-    with_zero = frame(tiny_set, classifier, SweepSettings((0.0, 4.0)))
-    without = frame(tiny_set, classifier, SweepSettings((4.0,)))
-    assert_same_numbers(without, with_zero[with_zero["epsilon_255"] == 4])
-
-
-def test_fewer_than_five_classes_have_a_shorter_top_five(photos, tiny):
-    classifier = tiny(classes=3)
-    dataset = PhotoDataset(photos(4, classes=3), classifier.to_pixels)
-    table = frame(dataset, classifier, SweepSettings((0.0, 1.0)), samples=range(4))
-    assert {len(classes) for classes in table["top5_classes"]} == {3}
-    assert table["correct_top5"].all()
-
-
-def test_zero_gradients_are_counted_per_image(tiny_set, tiny):
-    """A classifier that never looks at blue leaves 16 · 16 values of every image without a sign."""
-    layer = torch.nn.Linear(768, 10)
-    layer.weight.data = torch.linspace(-0.1, 0.1, 7680).view(10, 768)
-    layer.weight.data[:, 512:] = 0
-    linear = tiny(network=torch.nn.Sequential(torch.nn.Flatten(), layer))
-    table = frame(tiny_set, linear, SweepSettings((0.0, 4.0)))
-    assert set(table["zero_gradients"]) == {256}
-
-
-def test_the_clip_to_the_image_s_range_reaches_the_sweep(tiny_set, classifier):
-    settings = SweepSettings((60.0,), clip="image")
-    table = frame(tiny_set, classifier, settings)
-    images, labels = zip(*(tiny_set[sample] for sample in ALL), strict=True)
-    images, labels = torch.stack(images), torch.tensor(labels)
-    changed = attacks.fgsm(classifier, images, labels, 60 / 255, clip="image")
-    confidence = classifier(changed).softmax(1).amax(1)
-    np.testing.assert_allclose(table["confidence"], confidence, rtol=0, atol=1e-5)  # float noise
-
-
-def test_random_signs_are_those_of_the_sample(tiny_set, classifier):
-    control = SweepSettings((0.0, 20.0), direction="random")
-    table = frame(tiny_set, classifier, control)
-    assert_same_numbers(table, frame(tiny_set, classifier, control, batch=1))
-    assert set(table["zero_gradients"]) == {0}
-    image = tiny_set[9][0]
-    changed = attacks.perturb(image, attacks.random_signs(image, seed=9), 20 / 255)
-    confidence = classifier(changed[None]).softmax(1).max().item()
-    ours = table[(table["sample"] == 9) & (table["epsilon_255"] == 20)]["confidence"].item()
-    assert ours == pytest.approx(confidence, abs=1e-6)
-
-
-def test_eight_bits_are_what_a_file_would_keep(tiny_set, classifier):
-    grid = (0.0, 0.4, 0.6, 4.3)
-    table = frame(tiny_set, classifier, SweepSettings(grid, eight_bit=True))
-    exact = frame(tiny_set, classifier, SweepSettings((0.0, 1.0, 4.0)))
-    # Nothing of 0.4/255 remains; 0.6/255 becomes 1/255 and 4.3/255 becomes 4/255.
-    for kept, epsilon in [(0.0, 0.0), (0.0, 0.4), (1.0, 0.6), (4.0, 4.3)]:
-        ours = table[table["epsilon_255"] == epsilon].assign(epsilon_255=kept)
-        assert_same_numbers(ours, exact[exact["epsilon_255"] == kept])
-
-
-# --- what is refused ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, "4", None, True])
-def test_an_epsilon_that_is_no_size_is_an_input_error(wrong):
-    with pytest.raises(InputError, match="epsilon_255 is"):
-        SweepSettings((0.0, wrong))
+def test_a_picture_that_cannot_be_differentiated_is_named(noise, trained):
+    """The tip of a cone at one of the pictures: sign(NaN) is 0, so that it would seem to resist."""
+    plain = Classifier(trained, COLORS, **OPTIONS)
+    tip = (plain.to_pixels(noise.read(9)) - 0.5) / 0.25
+    cone = Around(trained, lambda x: x + 1e-3 * (x - tip).square().sum((1, 2, 3), True).sqrt())
+    with pytest.raises(
+        InputError, match=r"gradient at sample 9 \(blue|sample 9 \(.*\.png\) is infinite"
+    ):
+        frame(noise, Classifier(cone, COLORS, **OPTIONS))
+    poisoned = Around(trained, after=lambda z: z + torch.where(z.argmax() == 0, torch.nan, 0))
+    with pytest.raises(InputError, match="NaN or infinite"):
+        frame(noise, Classifier(poisoned, COLORS, **OPTIONS), replace(GRID, direction="random"))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"objective": "nll"}, {"clip": "both"}, {"direction": "up"}, {"eight_bit": "yes"}]
-)
-def test_an_unknown_choice_is_an_input_error(wrong):
-    (name, value), *_ = wrong.items()
-    with pytest.raises(InputError, match=f"{name} is '{value}'"):
-        SweepSettings(GRID, **wrong)
-
-
-def test_an_empty_grid_is_an_input_error(tiny_set, classifier):
-    with pytest.raises(InputError, match="epsilon_255"):
-        sweep_samples(tiny_set, classifier, SweepSettings(()), ALL)
-
-
-@pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_logits_that_are_no_numbers_name_the_samples(tiny_set, classifier, poison):
-    calls = []
-
-    def spoil(module, inputs, logits):
-        calls.append(len(logits))
-        # A batch of GRID takes five calls, so this is the second batch at its second epsilon.
-        return logits + poison if len(calls) == len(GRID) + 2 else logits
-
-    classifier.register_forward_hook(spoil)
-    with pytest.raises(InputError, match=r"tiny .* samples \[4, 5, 6, 7\] at epsilon 0\.5/255"):
-        sweep_samples(tiny_set, classifier, SweepSettings(GRID), ALL, batch=4)
-
-
-def test_a_classifier_in_training_mode_is_refused(tiny_set, classifier):
-    """With random signs, too, where no gradient is taken that would notice."""
-    classifier.network[1].train()
-    for direction in ("gradient", "random"):
-        with pytest.raises(InputError, match=r"tiny is in training mode; .* eval\(\)"):
-            sweep_samples(tiny_set, classifier, SweepSettings(GRID, direction=direction), ALL)
-
-
-@pytest.mark.parametrize(
-    ("layers", "found"),
+    ("kind", "change", "said"),
     [
-        ([torch.nn.Flatten(), torch.nn.Linear(768, 7)], r"\(4, 7\)"),
-        ([torch.nn.AdaptiveAvgPool2d(1), torch.nn.Conv2d(3, 10, 1)], r"\(4, 10, 1, 1\)"),
-        ([torch.nn.Flatten(0), torch.nn.Linear(4 * 768, 10)], r"\(10,\)"),
+        *((GRID, {"epsilon_255": wrong}, f"epsilon_255 is {wrong!r}; expected numbers from 0 to")
+          for wrong in ((), (0, -1), (0, float("nan")), (256,), ("4",), (True,), 4, "124")),
+        (GRID, {"objective": "nll"}, "objective is 'nll'; expected 'cross_entropy' or 'true"),
+        (GRID, {"clip": "both"}, "clip is 'both'; expected"),
+        (GRID, {"direction": "up"}, "direction is 'up'; expected"),
+        (GRID, {"bits": 16}, "bits is 16; expected 8 or None"),
+        (TORCH, {"batch": 0}, "batch is 0; expected"),
+        (TORCH, {"workers": 1.5}, "workers is 1.5; expected"),
+        (TORCH, {"engine": "tpu"}, "engine is 'tpu'; expected"),
     ],
-)
-def test_logits_of_another_shape_are_named(tiny_set, tiny, layers, found):
-    classifier = tiny(network=torch.nn.Sequential(*layers))
-    with pytest.raises(InputError, match=rf"tiny returned {found} .* expected .* \(4, 10\)"):
-        sweep_samples(tiny_set, classifier, SweepSettings(GRID), ALL)
+)  # fmt: skip
+def test_wrong_settings_are_refused(kind, change, said):
+    assert said in networks.refused(replace, kind, **change)
 
 
-def test_what_is_no_tensor_is_named(tiny_set, tiny):
-    class Two(torch.nn.Module):
-        def forward(self, images):
-            return images.mean(), images.mean()
-
-    with pytest.raises(InputError, match="tiny returned tuple for 4 images"):
-        sweep_samples(tiny_set, tiny(network=Two()), SweepSettings(GRID), ALL)
+# --- the engine ----------------------------------------------------------------------------------
 
 
-def test_a_network_that_overwrites_its_input_changes_nothing(tiny_set, tiny):
-    class Overwriting(torch.nn.Module):
-        def __init__(self, network):
-            super().__init__()
-            self.network = network
-
-        def forward(self, images):
-            logits = self.network(images.clone())
-            with torch.no_grad():
-                images.zero_()
-            return logits
-
-    plain = tiny()
-    overwriting = tiny(network=Overwriting(plain.network))
-    for settings in (SweepSettings(GRID), SweepSettings(GRID, direction="random")):
-        expected = frame(tiny_set, plain, settings)
-        assert_same_numbers(frame(tiny_set, overwriting, settings), expected)
+def engine_of(folder: Path) -> set[str]:
+    return {pq.read_schema(part).metadata[b"engine"].decode() for part in folder.glob("*.parquet")}
 
 
-# --- the fingerprint ---------------------------------------------------------------------------
+def test_onnx_runtime_equals_torch_where_it_pays(noise, classifier, tmp_path):
+    pytest.importorskip("onnxruntime")
+    settings = SweepSettings(tuple(range(10)))  # 42 pictures: 420 passes
+    ours = store.sweep(noise, classifier, settings, tmp_path / "onnx")
+    theirs = store.sweep(noise, classifier, settings, tmp_path / "torch", machine=TORCH)
+    assert engine_of(tmp_path / "onnx") == {"ONNX Runtime"}
+    assert engine_of(tmp_path / "torch") == {"torch, as asked for"}
+    np.testing.assert_allclose(ours["confidence"], theirs["confidence"], rtol=0, atol=1e-4)
+    assert (ours["predicted_class"] == theirs["predicted_class"]).all()
+    store.sweep(noise, classifier, GRID, tmp_path / "short")
+    assert engine_of(tmp_path / "short") == {"torch, for so few passes"}
 
 
-def fingerprint(dataset, classifier, **settings) -> str:
-    settings = {"epsilon_255": GRID} | settings
-    return provenance(dataset, classifier, SweepSettings(**settings))["fingerprint"]
+class Branching(networks.Small):
+    """A trace would keep the branch that the probe takes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -super().forward(x) if x.mean() > 1e9 else super().forward(x)
 
 
-def test_the_fingerprint_is_the_same_for_the_same_things(tiny_set, tiny):
-    assert fingerprint(tiny_set, tiny()) == fingerprint(tiny_set, tiny())
+def test_another_engine_s_doubt_is_torch_s_job(noise, classifier, monkeypatch, capfd):
+    def engine(classifier=classifier) -> str:
+        forward, name = sweep.onnx_forward(classifier, noise, 1000)
+        assert forward is classifier
+        return name
+
+    assert "a branch hangs on the pixels" in engine(Classifier(Branching(), COLORS, **OPTIONS))
+    fancy = Around(networks.Small(), before=lambda x: torch.special.i0e(x) * 0 + x)
+    assert "failed" in engine(Classifier(fancy, COLORS, **OPTIONS))
+    assert "float16" in engine(Classifier(networks.Small().half(), COLORS, **OPTIONS))
+    wrong = lambda model: lambda images: classifier(images) + torch.tensor([0, 0.01, 0])  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "OnnxForward", wrong)
+        assert "other answers" in engine()
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "OnnxForward", lambda model: lambda images: images.sum() * torch.nan)
+        assert "torch" in engine()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "failed (ModuleNotFoundError" in engine()
+    assert "graph" not in capfd.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"epsilon_255": (0.0, 0.5)},
-        {"objective": "true_logit"},
-        {"clip": "image"},
-        {"direction": "random"},
-        {"eight_bit": True},
-    ],
-)
-def test_the_fingerprint_changes_with_the_settings(tiny_set, tiny, change):
-    assert fingerprint(tiny_set, tiny(), **change) != fingerprint(tiny_set, tiny())
+# --- the folder ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"sha256": "other weights"},
-        {"name": "other"},
-        {"resize": 20},
-        {"crop": 15},
-        {"mean": (0.5, 0.5, 0.5)},
-        {"std": (0.5, 0.5, 0.5)},
-    ],
-)
-def test_the_fingerprint_changes_with_the_classifier(tiny_set, tiny, change):
-    assert fingerprint(tiny_set, tiny(**change)) != fingerprint(tiny_set, tiny())
+def test_only_what_is_missing_is_computed(noise, classifier, tmp_path):
+    """A thinned table, single samples and more ε share parts; batches of four."""
+    calls, expected = Calls(classifier), frame(noise, classifier)
+    calls.count = 0
+    some = store.sweep(noise, classifier, GRID, tmp_path, [0, 4, 8, 12], TORCH)
+    assert calls.count == 5
+    assert some["sample"].unique().tolist() == [0, 4, 8, 12]
+    store.sweep(noise, classifier, GRID, tmp_path, [8, 9, 9], TORCH)
+    assert calls.count == 10
+    finer = replace(GRID, epsilon_255=(0, 0.5, 2, 4))
+    assert len(store.sweep(noise, classifier, finer, tmp_path, [0, 4, 8, 12], TORCH)) == 16
+    assert calls.count == 12  # a gradient, and the pass of ε = 2
+    whole = store.sweep(noise, classifier, GRID, tmp_path, machine=TORCH)
+    assert calls.count == 12 + 10 * 5  # 37 pictures, in parts of 16
+    assert_same(whole, expected)
+    assert len(store.sweep(noise, classifier, GRID, tmp_path, [], TORCH)) == 0
+    assert calls.count == 62
+    assert torch.get_num_threads() == 1
 
 
-def test_the_fingerprint_changes_with_the_data(photos, tiny):
-    classifier = tiny()
-    before = PhotoDataset(photos(3, name="a"), classifier.to_pixels)
-    folder = photos(3, name="b")
-    path = folder / "dev_dataset.csv"
-    path.write_text(path.read_text().replace("photo0,1", "photo0,2"))
-    after = PhotoDataset(folder, classifier.to_pixels)
-    assert fingerprint(before, classifier) != fingerprint(after, classifier)
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other columns"])
+def test_a_damaged_part_is_computed_again(noise, classifier, tmp_path, caplog, damage):
+    expected = store.sweep(noise, classifier, GRID, tmp_path, machine=TORCH)
+    part = sorted(tmp_path.glob("*.parquet"))[1]
+    good = part.read_bytes()
+    column = pq.ParquetFile(part).metadata.row_group(0).column(4)
+    offset = column.data_page_offset + column.total_compressed_size // 2
+    flipped = good[:offset] + bytes([good[offset] ^ 1]) + good[offset + 1 :]
+    part.write_bytes({"cut": good[:-9], "flipped": flipped}.get(damage, b""))
+    if damage == "other columns":
+        pd.DataFrame({"sample": [1]}).to_parquet(part)
+    (tmp_path / "0000001-abc.unfinished").write_bytes(b"PAR1 half")  # of a killed sweep
+    calls = Calls(classifier)
+    pd.testing.assert_frame_equal(
+        store.sweep(noise, classifier, GRID, tmp_path, machine=TORCH), expected
+    )
+    assert calls.count == 4 * 5  # one part of 16, in batches of four
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert str(part) in line
+    assert "damaged" in line
+    assert not list(tmp_path.glob("*.unfinished"))
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "counts"),
-    [
-        ("import torch\n", "import torch  # a comment\n\n\n", False),
-        ('    """J of equation (1.2)', '    """Another docstring', False),
-        ('"""The Fast Gradient Sign Method', '"""Another title', False),
-        ("gradient.sign() if targeted", "gradient.cos() if targeted", True),
-    ],
-)
-def test_code_counts_and_comments_do_not(tmp_path, monkeypatch, old, new, counts):
-    before = sweep.code_sha256()
-    source = Path(attacks.__file__).read_text(encoding="utf-8")
-    assert old in source
-    changed = tmp_path / "attacks.py"
-    changed.write_text(source.replace(old, new, 1), encoding="utf-8")
-    monkeypatch.setattr(attacks, "__file__", str(changed))
-    assert (sweep.code_sha256() != before) is counts
+@pytest.mark.parametrize("where", ["a file", "the lock", "a part"])
+def test_a_folder_that_cannot_be_written_is_named(noise, classifier, tmp_path, monkeypatch, where):
+    folder = tmp_path / "results"
+    if where == "a file":
+        folder.touch()
+    if where == "the lock":
+        (folder / ".lock").mkdir(parents=True)
+    if where == "a part":
+
+        def full(*args, **options):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(
+        InputError, match=f"^{folder}: cannot keep the table there .*folder to write"
+    ):
+        store.sweep(noise, classifier, GRID, folder, [0, 1], TORCH)
+    assert not list(folder.rglob("*.parquet"))
+
+
+def test_a_whole_table_needs_no_folder_to_write_to(noise, classifier, tmp_path, monkeypatch):
+    expected = store.sweep(noise, classifier, GRID, tmp_path, [0, 1], TORCH)
+    monkeypatch.setattr(store, "_locked", None)
+    again = store.sweep(noise, classifier, GRID, tmp_path, [0, 1], TORCH)
+    pd.testing.assert_frame_equal(again, expected)
+
+
+def test_ctrl_c_stops_soon_and_keeps_whole_parts(noise, classifier, tmp_path, caplog):
+    Calls(classifier, stop_at=4 * 5 + 3)  # in the second part of 16, of three
+    with pytest.raises(KeyboardInterrupt):
+        store.sweep(noise, classifier, GRID, tmp_path, machine=replace(TORCH, workers=1))
+    assert "the next run goes on" in caplog.text
+    for thread in threading.enumerate():
+        if "ThreadPool" in thread.name:
+            thread.join(timeout=5)
+            assert not thread.is_alive()
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    assert not list(tmp_path.glob("*.unfinished"))
+    calls = Calls(other := Classifier(networks.copy_of(classifier.network), COLORS, **OPTIONS))
+    assert_same(store.sweep(noise, other, GRID, tmp_path, machine=TORCH), frame(noise, classifier))
+    assert calls.count == (4 + 3) * 5
+
+
+SWEEP = """
+import sys, time, torch
+from pathlib import Path
+torch.set_num_threads(1)
+import networks
+from fgsm_lib import store
+from fgsm_lib.classifiers import Classifier
+from fgsm_lib.datasets import class_folders
+from fgsm_lib.sweep import SweepSettings
+pictures = class_folders(sys.argv[1], networks.COLORS)
+tiny = Classifier(networks.seeded(classes=3), networks.COLORS, **networks.OPTIONS)
+tiny.register_forward_pre_hook(lambda *args: time.sleep(float(sys.argv[3])))
+print("ready", flush=True)
+machine = store.Machine(batch=4, workers=1, engine="torch")
+store.sweep(pictures, tiny, SweepSettings((0, 0.5, 1, 4, 20)), Path(sys.argv[2]), machine=machine)
+"""
+
+
+def start(folder: Path, results: Path, slow: float) -> subprocess.Popen:
+    """The sweep in a process of its own, which sleeps before each pass."""
+    command = [sys.executable, "-c", SWEEP, str(folder), str(results), str(slow)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=Path(__file__).parent, **pipes)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def wait_until(happened) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_killed_interrupted_and_accompanied_it_ends_with_the_same_table(
+    noise_folder, noise, tmp_path
+):
+    """kill -9, then Ctrl-C, each after a part; then two at once; then nothing is left to do."""
+    for done, blow in enumerate([signal.SIGKILL, signal.SIGINT]):
+        process = start(noise_folder, tmp_path / "r", slow=0.05)  # a second for a part
+        wait_until(lambda done=done: len(list(tmp_path.rglob("*.parquet"))) > done)
+        time.sleep(0.1)
+        process.send_signal(blow)
+        _, said = process.communicate(timeout=30)
+        assert ("the next run goes on" in said) == (blow == signal.SIGINT)
+    both = [start(noise_folder, tmp_path / "r", slow=0.01) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert len(list(tmp_path.rglob("*.parquet"))) == 3
+    network = networks.seeded(classes=3)
+    calls = Calls(tiny := Classifier(network, COLORS, **OPTIONS))
+    table = store.sweep(noise, tiny, GRID, tmp_path / "r", machine=TORCH)
+    assert calls.count == 0
+    assert_same(table, frame(noise, tiny))
+
+
+# --- a cluster -----------------------------------------------------------------------------------
+
+
+def test_without_dask_or_scheduler_there_is_one_sentence(noise, classifier, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(store, "CONNECT_SECONDS", 0.5)
+    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+        with pytest.raises(InputError, match=f"no scheduler with a worker answers at {address}"):
+            store.sweep(noise, classifier, GRID, tmp_path, machine=Machine(scheduler=address))
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"pip install 'fgsm-lib\[cluster\]'"):
+        store.sweep(noise, classifier, GRID, tmp_path, machine=Machine(scheduler="tcp://x:1"))
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_table_though_a_worker_dies(
+    noise_folder, noise, trained, tmp_path
+):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    here = Classifier(trained, COLORS, **OPTIONS)
+    there = Classifier(trained, COLORS, **OPTIONS)
+    there.register_forward_pre_hook(lambda *args: time.sleep(0.05))
+    expected = store.sweep(noise, here, GRID, tmp_path / "local", machine=TORCH)
+    with distributed.LocalCluster(**options, silence_logs=logging.CRITICAL) as cluster:
+        machine = replace(TORCH, scheduler=cluster.scheduler_address)
+        victim = next(iter(cluster.workers.values())).process.pid
+        kill = f"while ! ls {tmp_path}/cluster/*.parquet; do sleep 0.1; done; kill -9 {victim}"
+        killer = subprocess.Popen(["sh", "-c", kill], stderr=subprocess.DEVNULL)
+        table = store.sweep(noise, there, GRID, tmp_path / "cluster", machine=machine)
+        assert killer.wait() == 0
+        assert_same(table, expected)
+        again = class_folders(noise_folder, COLORS)
+        poisoned = Classifier(Around(trained, after=lambda z: z / 0), COLORS, **OPTIONS)
+        with pytest.raises(InputError, match="infinite"):
+            store.sweep(again, poisoned, GRID, tmp_path / "bad", machine=machine)

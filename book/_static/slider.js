@@ -1,8 +1,9 @@
-// The ε slider of a case study. Its pictures, sentences and numbers are computed by the build and
-// lie in a block of JSON on the page; this only swaps them, and draws the bars and the curve.
+// The ε slider. A file of the page calls `fgsm.slide` with what the build knows: the clean picture,
+// the directions, and what is said at each ε (see fgsm_lib/slider.py). The pictures of a step are
+// computed here; sentences and numbers are only put in their places.
 "use strict";
 (() => {
-  const { element, bars } = window.fgsm;
+  const { element, bars } = fgsm;
   const drawn = (name, attributes = {}, ...children) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -11,16 +12,18 @@
   };
 
   // The curve's box, in units of its own; the axis of ε is linear up to 1 and logarithmic beyond,
-  // as in the figure below.
-  const box = { left: 40, right: 346, top: 12, bottom: 190 };
+  // as in the figures.
+  const box = { left: 40, right: 346, top: 12, bottom: 172 };
   const along = (epsilon) => (epsilon <= 1 ? 0.6 * epsilon : 0.6 + Math.log10(epsilon));
   const height = (value) => box.bottom - value * (box.bottom - box.top);
 
-  function curve(stops) {
+  /** Confidence over ε; `choose` is called with the stop that a finger or a mouse drags it to. */
+  function curve(stops, choose) {
     const far = along(stops.at(-1).epsilon) || 1;
-    const x = (epsilon) => box.left + (along(epsilon) / far) * (box.right - box.left);
-    const line = (values) => values.map((v, i) => `${x(stops[i].epsilon)},${height(v)}`).join(" ");
-    const svg = drawn("svg", { viewBox: "0 0 360 226", "aria-hidden": "true" });
+    const x = ({ epsilon }) => box.left + (along(epsilon) / far) * (box.right - box.left);
+    const sure = (stop, direction) => height(stop[direction].top[0][1]);
+    const line = (direction) => stops.map((stop) => `${x(stop)},${sure(stop, direction)}`).join(" ");
+    const svg = drawn("svg", { viewBox: "0 0 360 208", "aria-hidden": "true" });
     for (const value of [0, 0.5, 1]) {
       const y = height(value);
       svg.append(
@@ -29,129 +32,183 @@
       );
     }
     for (const epsilon of [0, 1, 2, 5, 10, 20, 50, 100].filter((e) => along(e) <= far)) {
-      svg.append(
-        drawn("text", { x: x(epsilon), y: box.bottom + 16, "text-anchor": "middle" }, `${epsilon}`),
-      );
+      const place = { x: x({ epsilon }), y: box.bottom + 16, "text-anchor": "middle" };
+      svg.append(drawn("text", place, `${epsilon}`));
     }
-    const mid = (box.left + box.right) / 2;
+    const middle = { x: (box.left + box.right) / 2, y: box.bottom + 32, "text-anchor": "middle" };
     svg.append(
-      drawn("text", { x: mid, y: box.bottom + 32, "text-anchor": "middle" }, "ε in 1/255"),
-      drawn("polyline", { class: "random", points: line(stops.map((s) => s.control[1])) }),
-      drawn("polyline", { class: "fgsm", points: line(stops.map((s) => s.top5[0][1])) }),
+      drawn("text", middle, "ε in 1/255"),
+      drawn("polyline", { class: "random", points: line("control") }),
+      drawn("polyline", { class: "fgsm", points: line("signs") }),
     );
-    for (const { epsilon, top5: [[, value, right]] } of stops) {
-      const [a, b] = [x(epsilon), height(value)];
+    for (const stop of stops) {
+      const [a, b] = [x(stop), sure(stop, "signs")];
       svg.append(
-        right
+        stop.signs.top[0][2]
           ? drawn("circle", { class: "right", cx: a, cy: b, r: 3 })
           : drawn("path", { class: "wrong", d: `M${a - 3},${b - 3}l6,6m0,-6l-6,6` }),
       );
     }
     const rule = drawn("line", { class: "rule", y1: box.top - 6, y2: box.bottom });
     const ring = drawn("circle", { class: "ring", r: 7 });
-    const other = drawn("circle", { class: "ring random", r: 5 });
-    svg.append(rule, other, ring);
-    const mark = ({ epsilon, top5, control }) => {
-      for (const [node, attributes] of [
-        [rule, { x1: x(epsilon), x2: x(epsilon) }],
-        [ring, { cx: x(epsilon), cy: height(top5[0][1]) }],
-        [other, { cx: x(epsilon), cy: height(control[1]) }],
-      ]) {
-        for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    svg.append(rule, ring);
+    const drag = (event) => {
+      const [left, right] = [svg.getBoundingClientRect().left, svg.getBoundingClientRect().right];
+      const place = (360 * (event.clientX - left)) / (right - left);
+      const distance = (stop) => Math.abs(x(stop) - place);
+      choose(nearest(stops, distance), event.type === "pointerup");
+    };
+    svg.addEventListener("pointerdown", (event) => {
+      svg.setPointerCapture(event.pointerId);
+      drag(event);
+    });
+    svg.addEventListener("pointermove", (event) => {
+      if (svg.hasPointerCapture(event.pointerId)) drag(event);
+    });
+    svg.addEventListener("pointerup", drag);
+    const mark = (stop) => {
+      for (const [key, value] of [["x1", x(stop)], ["x2", x(stop)]]) rule.setAttribute(key, value);
+      for (const [key, value] of [["cx", x(stop)], ["cy", sure(stop, "signs")]]) {
+        ring.setAttribute(key, value);
       }
     };
     return { svg, mark };
   }
 
-  let count = 0;
-  function start(root) {
-    const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
-    const { stops, folder } = data;
-    const id = `epsilon-slider-${(count += 1)}`;
-    const input = element("input", { type: "range", id, min: 0, max: stops.length - 1, step: 1 });
-    const output = element("output", { htmlFor: id });
-    const label = element("label", { htmlFor: id }, "Size of the step ");
-    const summary = root.querySelector(".summary");
-    summary.setAttribute("aria-live", "polite");
-    const places = [...root.querySelectorAll(".picture")].map((place) => ({
-      image: place.querySelector("img"),
-      title: place.querySelector(".title"),
-      text: place.querySelector(".seen"),
-    }));
-    const top5 = bars(stops[0].top5.length, "Top-5 classes (✓ the label)");
-    const confidence = curve(stops);
+  /** The place of the stop that is nearest by a measure of distance. */
+  const nearest = (stops, distance) =>
+    stops.reduce((best, stop, i) => (distance(stop) < distance(stops[best]) ? i : best), 0);
+
+  /** Returns a function that draws one of the pictures ("image signs", …) on a canvas. */
+  async function painter({ clean, directions, bounds }) {
+    const image = new Image();
+    image.src = clean;
+    await image.decode();
+    const { naturalWidth: width, naturalHeight: height } = image;
+    const context = element("canvas", { width, height }).getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data: levels } = context.getImageData(0, 0, width, height);
+    const signs = {};
+    for (const [name, planes] of Object.entries(directions)) {
+      signs[name] = fgsm.signs(planes, 3 * width * height);
+    }
+    return (canvas, what, epsilon) => {
+      const [kind, direction] = what.split(" ");
+      const shown = new ImageData(levels.slice(), width, height);
+      if (direction) {
+        const level = kind === "image" ? fgsm.levels : fgsm.around;
+        const tables = bounds.map((bound) => [-1, 0, 1].map((sign) => level(epsilon, sign, bound)));
+        for (let pixel = 0, place = 0; pixel < levels.length; pixel += 4) {
+          for (let channel = 0; channel < 3; channel += 1, place += 1) {
+            const table = tables[channel][signs[direction][place] + 1];
+            shown.data[pixel + channel] = table[levels[pixel + channel]];
+          }
+        }
+      }
+      canvas.getContext("2d").putImageData(shown, 0, 0);
+    };
+  }
+
+  /** The five most probable classes and the curve, where the page has room for them. */
+  function readings(place, stops, choose) {
+    if (!place) return () => {};
+    const top = bars(stops[0].signs.top.length, "Most probable classes (✓ the label)");
+    const confidence = curve(stops, choose);
     const legend = element(
       "p",
       { className: "legend" },
-      element("span", { className: "fgsm" }, "FGSM: ● correct, × wrong"),
-      " ",
+      element("span", { className: "fgsm" }, "FGSM: ● right, "),
+      element("span", { className: "fgsm wrong" }, "× wrong"),
       element("span", { className: "random" }, "┄ random signs"),
     );
-    const plot = element(
-      "div",
-      { className: "plot" },
-      element("p", { className: "title" }, "Confidence over ε"),
-      confidence.svg,
-      legend,
-    );
-    root.prepend(element("div", { className: "control" }, label, output, input));
-    root.append(element("div", { className: "readings" }, top5.table, plot));
-
-    const fetched = new Set();
-    const fetchAhead = (index) => {
-      for (const { file } of stops[index]?.pictures ?? []) {
-        if (!fetched.has(file)) new Image().src = folder + file;
-        fetched.add(file);
-      }
-    };
-    const show = () => {
-      const index = Number(input.value);
-      const stop = stops[index];
-      places.forEach(({ image, title, text }, i) => {
-        const picture = stop.pictures[i];
-        const source = folder + picture.file;
-        if (image.getAttribute("src") !== source) image.setAttribute("src", source);
-        image.alt = picture.alt;
-        title.textContent = picture.title;
-        text.textContent = picture.text;
-      });
-      input.setAttribute("aria-valuetext", stop.value);
-      output.textContent = `ε = ${stop.epsilon}/255`;
-      top5.show(stop.top5);
+    const title = element("p", { className: "title" }, "Confidence over ε");
+    const plot = element("div", { className: "plot" }, title, confidence.svg, legend);
+    place.append(plot, top.table);
+    return (stop) => {
+      top.show(stop.signs.top);
       confidence.mark(stop);
+    };
+  }
+
+  async function slide(root, data) {
+    const { stops } = data;
+    const part = (name) => root.querySelector(name);
+    const input = part("input");
+    const toggle = part("button");
+    const places = [...root.querySelectorAll(".picture")].map((place) => ({
+      canvas: place.querySelector("canvas"),
+      title: place.querySelector(".title"),
+      seen: place.querySelector(".seen"),
+    }));
+    let paint = () => {};
+    let direction = "signs";
+    const stop = () => stops[Number(input.value)];
+
+    const show = () => {
+      const { epsilon, [direction]: view } = stop();
+      const [name, probability, right] = view.top[0];
+      part(".verdict").className = `verdict ${right ? "right" : "wrong"}`;
+      part(".verdict strong").textContent = name;
+      part(".verdict .sure").textContent = fgsm.percent(probability);
+      part(".verdict .note").textContent = view.verdict;
+      part("output").textContent = `ε = ${epsilon}/255`;
+      input.setAttribute("aria-valuetext", view.value);
+      view.pictures.forEach(({ what, title, seen, alt }, i) => {
+        places[i].title.textContent = title;
+        places[i].seen.textContent = seen;
+        places[i].canvas.setAttribute("aria-label", alt);
+        paint(places[i].canvas, what, epsilon);
+      });
+      read(stop());
     };
     // The sentence is a live region: said when the slider rests, not at every stop it passes.
     const rest = () => {
-      summary.textContent = stops[Number(input.value)].summary;
+      part(".summary").textContent = stop()[direction].summary;
     };
+    const keep = () => history.replaceState(history.state, "", `#epsilon=${stop().epsilon}`);
+    const choose = (index, atRest) => {
+      input.value = index;
+      show();
+      if (!atRest) return;
+      rest();
+      keep();
+    };
+    /** Go to the ε that the address names, and put right there what is not on the grid. */
     const ofAddress = () => {
-      const match = /^#epsilon=(\d+(?:\.\d+)?)$/.exec(location.hash);
+      const match = /^#epsilon=(.*)$/.exec(location.hash);
       if (!match) return false;
-      const distance = (i) => Math.abs(stops[i].epsilon - Number(match[1]));
-      input.value = stops.reduce((best, _, i) => (distance(i) < distance(best) ? i : best), 0);
+      const wanted = Number(match[1].replace(",", "."));
+      if (match[1] && Number.isFinite(wanted)) {
+        input.value = nearest(stops, ({ epsilon }) => Math.abs(epsilon - wanted));
+      }
+      keep();
       return true;
     };
-    input.addEventListener("input", () => {
-      const index = Number(input.value);
+
+    const read = readings(part(".readings"), stops, choose);
+    input.disabled = false;
+    input.value = data.start;
+    const linked = ofAddress();
+    show();
+    rest();
+    input.addEventListener("input", show);
+    input.addEventListener("change", () => choose(Number(input.value), true));
+    toggle?.addEventListener("click", () => {
+      direction = direction === "signs" ? "control" : "signs";
+      toggle.setAttribute("aria-pressed", direction === "control");
       show();
-      fetchAhead(index + 1);
-      fetchAhead(index - 1);
-    });
-    input.addEventListener("change", () => {
       rest();
-      history.replaceState(history.state, "", `#epsilon=${stops[Number(input.value)].epsilon}`);
     });
     window.addEventListener("hashchange", () => {
       if (!ofAddress()) return;
       show();
       rest();
+      part(".stage").scrollIntoView({ block: "nearest" });
     });
-    input.value = data.start;
-    const linked = ofAddress();
+    paint = await painter(data);
     show();
-    rest();
     if (linked) root.closest("figure").scrollIntoView({ block: "start" });
   }
 
-  for (const root of document.querySelectorAll(".epsilon-slider")) start(root);
+  fgsm.slide = slide;
 })();

@@ -1,19 +1,25 @@
-"""The numbers behind the figures of the original page; README.md beside this says what they are.
+"""The numbers behind the figures of the original page, and this project's record of its own run.
 
-They were measured with GoogLeNet on the NIPS 2017 photographs and are shown for comparison only.
-Every frame has the columns of this project's own tables, so one figure can draw both.
+README.md beside this says how the published numbers were measured. Both are shown for comparison
+only. Frames have the columns of this project's own, so that one figure can draw them all.
 """
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from fgsm_lib.datasets import Photo
+if TYPE_CHECKING:
+    from fgsm_lib.datasets import Picture, Pictures
 
+_FOLDER = Path(__file__).parent
 SOURCE = "GoogLeNet, original page"
+CREDIT = (
+    "[daved01/Adversarial_Examples](https://github.com/daved01/Adversarial_Examples), MIT license"
+)
 
-# Lower edge in percent -> (low, high] of the clean confidence and the number of images.
+# Lower edge in percent -> (low, high] of the clean confidence and the number of pictures.
 BINS = {
     99: (0.99, 1.00, 39),
     95: (0.95, 0.99, 100),
@@ -25,69 +31,75 @@ BINS = {
 # The photographs behind the sample numbers of the original page.
 SAMPLES = {766: "77c72d0a01e1af70", 132: "38546e7d7136c2ab", 528: "0af0a5dfee6b84ff"}
 
-_FOLDER = Path(__file__).parent
 
-
-def covers(photo: Photo) -> bool:
+def covers(picture: "Picture") -> bool:
     """Whether the original page has a curve of this very photograph."""
-    return SAMPLES.get(photo.sample) == photo.image_id
+    return SAMPLES.get(picture.sample) == picture.name
 
 
-def covers_all(photos: Sequence[Photo]) -> bool:
-    """Whether these are the photographs that the published means were taken over."""
-    return len(photos) == 1000 and all(covers(photos[sample]) for sample in SAMPLES)
-
-
-def missing() -> list[str]:
-    """Names of the published files that are not there."""
-    names = [_bin_file(percent) for percent in BINS]
-    names += ["fgsm_all_samples.csv", "fgsm_samples_766_132.csv", "fgsm_sample_528_digitised.csv"]
-    names += ["clean_predictions.csv"]
-    return [name for name in names if not (_FOLDER / name).is_file()]
-
-
-def comparable(photos: Sequence[Photo]) -> bool:
-    """Whether a run on these photographs can be laid beside the published numbers."""
-    return covers_all(photos) and not missing()
+def covers_all(pictures: "Pictures") -> bool:
+    """Whether these are the 1000 photographs that the published means were taken over."""
+    return len(pictures) == 1000 and sum(map(covers, pictures)) == len(SAMPLES)
 
 
 def bin_curve(percent: int) -> pd.DataFrame:
     """epsilon_255, top1, top5, confidence of one confidence bin (a key of ``BINS``)."""
-    return _curve(_bin_file(percent))
+    return _curve(f"fgsm_confidence_bin_{percent}.csv")
 
 
 def all_samples_curve() -> pd.DataFrame:
-    """epsilon_255, top1, top5, confidence of all 1000 images."""
+    """epsilon_255, top1, top5, confidence of all 1000 photographs, wrong ones included."""
     return _curve("fgsm_all_samples.csv")
 
 
-def sample_curve(sample: int) -> pd.DataFrame:
-    """epsilon_255, correct, confidence of one of ``SAMPLES``."""
-    if sample == 528:
-        return pd.read_csv(_FOLDER / "fgsm_sample_528_digitised.csv")
-    table = pd.read_csv(_FOLDER / "fgsm_samples_766_132.csv")
+def sample_curve(picture: "Picture | int") -> pd.DataFrame | None:
+    """sample, epsilon_255, correct, confidence of one of ``SAMPLES``, by picture or number.
+
+    None where the original page has no such curve. Sample 528 was read off its plot (±0.01).
+    """
+    sample = getattr(picture, "sample", picture)
+    if sample not in SAMPLES or (sample is not picture and not covers(picture)):
+        return None
+    name = "fgsm_sample_528_digitised.csv" if sample == 528 else "fgsm_samples_766_132.csv"
+    table = pd.read_csv(_FOLDER / name).astype({"epsilon_255": float, "correct": bool})
     return table[table["sample"] == sample].reset_index(drop=True)
 
 
 def clean_predictions() -> pd.DataFrame:
-    """predicted_class, correct, correct_top5, confidence of every sample at epsilon = 0."""
-    table = pd.read_csv(_FOLDER / "clean_predictions.csv", index_col=0)
-    return pd.DataFrame(
-        {
-            "predicted_class": table["Class Index"],
-            "correct": table["Accuracy Top 1"].astype(bool),
-            "correct_top5": table["Accuracy Top 5"].astype(bool),
-            "confidence": table["Confidence 1"],
-        }
-    ).rename_axis("sample")
-
-
-def _bin_file(percent: int) -> str:
-    return f"fgsm_confidence_bin_{percent}.csv"
+    """predicted_class, correct, correct_top5, confidence at ε = 0, indexed by sample."""
+    table = pd.read_csv(_FOLDER / "clean_predictions.csv", index_col=0, usecols=range(5))
+    table.columns = ["predicted_class", "correct", "correct_top5", "confidence"]
+    return table.astype({"correct": bool, "correct_top5": bool}).rename_axis("sample")
 
 
 def _curve(name: str) -> pd.DataFrame:
     """The two kinds of file name the same four columns differently."""
     table = pd.read_csv(_FOLDER / name, index_col=0)
-    table.columns = ["epsilon_255", "top1", "top5", "confidence"]
-    return table
+    return table.set_axis(["epsilon_255", "top1", "top5", "confidence"], axis=1)
+
+
+def record() -> dict | None:
+    """This project's own run on the photographs, as photographs.json has it; None without it.
+
+    Keys: provenance, verdicts, all (rows of a curve), bins (rows by name), samples (by number).
+    """
+    path = _FOLDER / "photographs.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def record_curve(bin_name: str | None = None) -> pd.DataFrame | None:
+    """The record's curve, as of ``analysis.curve``: of all photographs, or of bin "99–100%"."""
+    found = record() or {}
+    rows = found.get("all") if bin_name is None else found.get("bins", {}).get(bin_name)
+    return pd.DataFrame(rows) if rows else None
+
+
+def record_sample(sample: int, direction: str = "rows") -> pd.DataFrame | None:
+    """epsilon_255, class, confidence, correct of a sample, by FGSM or direction="random"."""
+    rows = ((record() or {}).get("samples", {}).get(str(sample)) or {}).get(direction)
+    return pd.DataFrame(rows) if rows else None
+
+
+def record_bins() -> dict[str, pd.DataFrame]:
+    """The record's curves of the original's confidence bins, by name; empty without a record."""
+    return {name: pd.DataFrame(rows) for name, rows in (record() or {}).get("bins", {}).items()}

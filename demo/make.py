@@ -1,0 +1,119 @@
+"""Make what ``fgsm_lib/demo`` ships: ``python demo/make.py pictures weights card`` (see README)."""
+
+import hashlib
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from render import HARDNESS, SEED, in_processes, label_of, preprocessed
+from scene import CLASS_NAMES
+
+SHIPPED = Path(__file__).resolve().parent.parent / "fgsm_lib" / "demo"
+PICTURES = SHIPPED / "toys.parquet"
+WEIGHTS = SHIPPED / "mobilenet_v3_small-toys.safetensors"
+FACTS, PAGE = SHIPPED / "model_card.json", SHIPPED / "MODEL_CARD.md"
+TEMPLATE = Path(__file__).with_name("card.md")
+
+COUNT = 1000
+QUALITY = 85  # of the WebP files; at 95 they are three times as large
+EPSILON_255 = (0.5, 1, 2, 4, 8, 16)
+
+
+@click.group(chain=True)
+def main() -> None:
+    """Make the demo's pictures, its classifier and its model card, into fgsm_lib/demo."""
+
+
+@main.command()
+def pictures() -> None:
+    """Render the 1000 pictures, in half a minute."""
+    labels = [label_of(SEED, index) for index in range(COUNT)]
+    columns = {
+        "image": pa.array(in_processes(webp, COUNT, "toys"), pa.binary()),
+        "label": pa.array(labels, pa.int16()),
+        "name": pa.array([CLASS_NAMES[label] for label in labels]),
+    }
+    about = {"class_names": json.dumps(CLASS_NAMES), "made_by": "python demo/make.py pictures"}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns, metadata=about), file, compression="zstd")
+    _write(PICTURES, file.getvalue())
+
+
+def webp(index: int) -> bytes:
+    """The file of picture ``index``."""
+    file = io.BytesIO()
+    pixels = preprocessed(SEED, HARDNESS, 256, index)
+    Image.fromarray(pixels).save(file, "webp", quality=QUALITY)
+    return file.getvalue()
+
+
+@main.command()
+def weights() -> None:
+    """Train a classifier in the place of the shipped one, in an hour on one core."""
+    import torch  # here, so that the processes that render the pictures do not load it
+    from train import STAGES, TEMPERATURE, WEIGHT_DECAY, train, weights_file
+
+    network, scores = train()
+    _write(WEIGHTS, weights_file(network))
+    training = {
+        "stages": [vars(stage) for stage in STAGES],
+        "weight_decay": WEIGHT_DECAY,
+        "temperature": TEMPERATURE,
+        "torch": torch.__version__.split("+")[0],
+        "validation": scores[-1],
+        "validation_before_last_stage": scores[-2],
+        "remark": "",
+    }
+    _write_facts(training=training)
+
+
+@main.command()
+def card() -> None:
+    """Measure the shipped classifier on the shipped pictures, in a minute; write the model card."""
+    facts = _write_facts(
+        weights=_file_facts(WEIGHTS),
+        pictures=_file_facts(PICTURES) | {"format": f"WebP of quality {QUALITY}"},
+        measured_on=datetime.now(UTC).date().isoformat(),
+        measured=measure_shipped(),
+        measured_every_20th=measure_shipped(every=20),
+    )
+    _write(PAGE, TEMPLATE.read_text(encoding="utf-8").format(**facts).encode())
+
+
+def measure_shipped(every: int = 1) -> dict:
+    """``train.measure`` of the shipped classifier, on every n-th of the shipped pictures."""
+    from train import ARCHITECTURE, measure
+
+    from fgsm_lib import load_classifier
+    from fgsm_lib.datasets import demo_toys
+
+    toys = demo_toys().every(every)
+    return measure(load_classifier(ARCHITECTURE, toys.class_names, WEIGHTS), toys, EPSILON_255)
+
+
+def _file_facts(path: Path) -> dict:
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"file": path.name, "megabytes": round(len(content) / 1e6, 2), "sha256": sha256}
+
+
+def _write_facts(**facts) -> dict:
+    """Replace some facts of the model card, keep the others, and return them all."""
+    facts = json.loads(FACTS.read_text(encoding="utf-8")) | facts
+    _write(FACTS, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    return facts
+
+
+def _write(path: Path, content: bytes) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The record of the original's photographs: what the real profile finds, in a few kilobytes.
+
+    python demo/record.py write     # from the tables of make site PROFILE=nips2017 ARCH=…
+    python demo/record.py check     # whether a fresh build gives the same values
+
+The default build shows the record where the photographs themselves cannot be.
+"""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+
+from fgsm_lib import InputError, analysis
+from fgsm_lib.study import Study, open_study
+
+FILE = Path(__file__).parent.parent / "fgsm_lib" / "published" / "photographs.json"
+# A mean may move as if one picture in 500 did, one picture's confidence by a hundredth: processors
+# add in different orders, and where a gradient is nearly zero its sign is an accident.
+TOLERANCE = {"all": 0.002, "bins": 0.03, "samples": 0.02, "verdicts": 0.01}
+
+
+def rows(curve: pd.DataFrame) -> list[dict]:
+    return [
+        {key: round(float(value), 5) for key, value in row.items()}
+        for row in curve.to_dict("records")
+    ]
+
+
+def sample(study: Study, number: int) -> dict:
+    case = study.case(number)
+
+    def along(table: pd.DataFrame) -> list[dict]:
+        return [
+            {
+                "epsilon_255": row["epsilon_255"],
+                "class": case.name(row["predicted_class"]),
+                "confidence": round(float(row["confidence"]), 5),
+                "correct": bool(row["correct"]),
+            }
+            for _, row in table.iterrows()
+        ]
+
+    picture = case.picture
+    credit = {"author": picture.author, "license": picture.license, "page_url": picture.page_url}
+    label = case.name(picture.label)
+    return {"label": label, **credit, "rows": along(case.table), "random": along(case.control)}
+
+
+def verdict(study: Study, table: pd.DataFrame) -> dict:
+    """Hypothesis 1 on one table, as the page on the hypothesis judges it."""
+    clean = analysis.clean(study.table())
+    right = analysis.initially_correct(study.table()).intersection(table["sample"])
+    rho = analysis.spearman(clean.loc[right, "confidence"], analysis.smallest_epsilon(table, right))
+    return {
+        "n": rho.n,
+        "rho": round(rho.value, 4),
+        "low": round(rho.low, 4),
+        "high": round(rho.high, 4),
+        "word": analysis.verdict(rho.low, rho.high, rho.n),
+        "up_to_255": float(table["epsilon_255"].max()),
+    }
+
+
+def measured() -> dict:
+    study = open_study("nips2017")
+    table, every = study.table(), study.profile.every
+    objectives = study.profile.epsilon_255.objectives
+    grid = study.profile.epsilon_255.hypothesis
+    other = study.table(objective="true_logit", epsilon_255=objectives, every=every.objectives)
+    saved = study.table(bits=8, every=every.control)
+    right = analysis.initially_correct(table)
+    return {
+        "provenance": {
+            "classifier": study.classifier.name,
+            "weights_sha256": study.classifier.sha256,
+            "pictures": f"{len(study.pictures)} {study.pictures.title}",
+            "pictures_sha256": study.pictures.sha256(),
+            "torch": torch.__version__,
+            "date": str(date.today()),
+        },
+        "all": rows(analysis.curve(table)),
+        "correct": len(right),
+        "bins": {
+            name: rows(curve)
+            for name, curve in analysis.bin_curves(analysis.at(table, grid)).items()
+        },
+        "samples": {str(number): sample(study, number) for number in study.profile.cases},
+        "verdicts": {
+            "exact": verdict(study, table),
+            "saved": verdict(study, saved),
+            "true_logit": verdict(study, other),
+        },
+    }
+
+
+def differences(ours: object, theirs: object, allowed: float, where: str = "") -> list[str]:
+    """Where two records differ by more than is allowed, by name."""
+    if isinstance(theirs, dict):
+        if not isinstance(ours, dict) or ours.keys() != theirs.keys():
+            return [f"{where}: other entries"]
+        return [d for k in theirs for d in differences(ours[k], theirs[k], allowed, f"{where}.{k}")]
+    if isinstance(theirs, list):
+        if not isinstance(ours, list) or len(ours) != len(theirs):
+            return [f"{where}: another length"]
+        pairs = enumerate(zip(ours, theirs, strict=True))
+        return [d for i, (a, b) in pairs for d in differences(a, b, allowed, f"{where}[{i}]")]
+    if isinstance(theirs, float) and isinstance(ours, float | int):
+        same = np.isclose(ours, theirs, rtol=0, atol=allowed, equal_nan=True)
+    else:
+        same = ours == theirs
+    return [] if same else [f"{where}: {ours} here, {theirs} in the record"]
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["write", "check"]))
+def main(what: str) -> None:
+    """Write the record of the profile nips2017, or compare it with a fresh build's tables.
+
+    The photographs and the classifier are those of FGSM_DATA and FGSM_ARCH.
+    """
+    try:
+        found = json.loads(json.dumps(measured()))
+    except InputError as error:
+        raise click.ClickException(str(error)) from None
+    if what == "write":
+        text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        FILE.write_text(text + "\n", encoding="utf-8")
+        click.echo(f"wrote {FILE} ({FILE.stat().st_size / 1000:.0f} kB)")
+        return
+    kept = json.loads(FILE.read_text(encoding="utf-8"))
+    moved = [
+        text
+        for part, allowed in TOLERANCE.items()
+        for text in differences(found[part], kept[part], allowed, part)
+    ]
+    if moved:
+        more = "\n".join(moved[:20])
+        raise click.ClickException(f"{len(moved)} values differ from the record:\n{more}")
+    click.echo(f"the record holds: {found['provenance']['pictures']}, all values within tolerance")
+
+
+if __name__ == "__main__":
+    main()

