@@ -127,7 +127,7 @@ def bins(
     """One quantity over ε in a panel for each confidence bin; the other bins faintly behind it."""
     curves = _present(curves)
     across = 2 if figure.narrow else 3
-    axes = panels(figure, len(curves), across, 1.8, sharey=True)
+    axes = panels(figure, len(curves), across, 1.7, sharey=True)
     for axis, (name, curve) in zip(axes, curves.items(), strict=True):
         for other in curves.values():
             axis.plot(other["epsilon_255"], other[column], color=GRID, linewidth=1, zorder=1)
@@ -291,7 +291,7 @@ def points(
     The fit is least squares over all points, in the logarithms where an axis is logarithmic.
     """
     frames = _present(frames)
-    figure.set_figheight(3.0 if figure.narrow else 3.6)
+    figure.set_figheight(3.0)
     axis = figure.subplots()
     for name, look in looks(frames).items():
         marker = look["marker"] or "v"

@@ -4,6 +4,7 @@ No weights file is unpickled, and each has its SHA-256 checked where one is know
 """
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -85,7 +86,8 @@ def _efficientnet_lite0(
     classes: int, weights: str | Path | None, sha256: str
 ) -> tuple[torch.nn.Module, str]:
     """timm's architecture with the weights of the package, tensor by tensor in the same order."""
-    import timm  # after torchvision, see the top
+    with warnings.catch_warnings(action="ignore"):  # of its imports, about a notebook's widgets
+        import timm
 
     if weights is None:
         try:

@@ -274,9 +274,9 @@ say(
 )
 
 # %% [markdown]
-# ## Accuracy and confidence by clean confidence
+# ## The original's groups of pictures
 #
-# The original's five groups of pictures.
+# Five groups by clean confidence, as on the original page.
 
 # %%
 grid = study.profile.epsilon_255.hypothesis
@@ -304,25 +304,19 @@ show(
     caption="Mean confidence over ε of the same pictures. After the class has changed, it is the "
     f"confidence in the wrong class. {dashed}",
 )
-some = [e for e in (0.3, 1, 4, 20) if e in grid]
-rows = [
-    {
-        "clean confidence": analysis.bin_name(*b),
-        "pictures": int(c["n"].max()),
-    }
-    | {
-        eps(e): analysis.rate_text(c[c["epsilon_255"] == e].iloc[0])
-        for e in some
-    }
-    for b in analysis.TEN_POINT_BINS[::-1]
-    if len(
-        c := analysis.curve(table, analysis.initially_correct(table, *b))
-    )
-]
+some, rows = [e for e in (0.3, 1, 4, 20) if e in grid], []
+for bin_ in analysis.TEN_POINT_BINS[::-1]:
+    curve = analysis.curve(table, analysis.initially_correct(table, *bin_))
+    if len(curve) and curve["n"].max() >= 10:
+        of = {"clean confidence": analysis.bin_name(*bin_)}
+        of["pictures"] = int(curve["n"].max())
+        for e in some:
+            of[eps(e)] = analysis.rate_text(analysis.at(curve, e).iloc[0])
+        rows.append(of)
 show(
     pd.DataFrame(rows),
     name="tab-bins",
-    caption="Top-1 accuracy of the initially correct pictures in bins of 10 points of clean "
+    caption="Top-1 accuracy of the initially correct pictures in the bins of 10 points of clean "
     "confidence, at a few ε (95% interval).",
 )
 
@@ -367,10 +361,9 @@ show(
 # %% [markdown]
 # ## What this does not show
 #
-# - Another network, another objective, or an attack of many steps may order the pictures
-#   otherwise.
+# - Another network or objective may order the pictures otherwise, and a better attack than FGSM
+#   finds a smaller ε.
 # - The smallest ε is the first wrong value of a grid. Between two ε at which the picture is right
 #   there may be one at which it is wrong.
-# - It is the smallest ε *of FGSM*. A better attack finds a smaller one.
 # - A correlation over pictures is no cause: nobody has made one more confident here and watched
 #   it become harder.

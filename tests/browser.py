@@ -92,9 +92,7 @@ const which = (nodes, test) => nodes.filter((n) => seen(n) && test(n)).map(brief
 """
 # Letters of a drawing in the page are as large as the drawing makes them. Figures are drawn for
 # 688 and 342 pixels, and in an <img>: their letters are counted in Python.
-ON_SCREEN = (
-    f"(touch) => {{{COMMON}"
-    + """
+ON_SCREEN = """
 const size = (n) => parseFloat(style(n).fontSize) * (n.getScreenCTM?.().a ?? 1);
 const wide = document.documentElement.scrollWidth - innerWidth;
 const scheme = document.documentElement.dataset.theme;
@@ -105,7 +103,7 @@ return {
         (n) => n.scrollWidth > n.clientWidth),
     "text under 11 pixels": which(all("body *"),
         (n) => own(n) && !n.closest(".mathml, noscript") && size(n) < 10.99),
-    "a target smaller than a thumb": !touch ? [] : which(
+    "a target smaller than a thumb": !given ? [] : which(
         all("button, input:not([type=radio]), select, summary"),
         (n) => n.offsetHeight < 43.5 || n.offsetWidth < 43.5),
     "a figure that is not of its scheme, or filtered": which(all("figure.themed img"),
@@ -113,11 +111,8 @@ return {
     "figures": all("figure.themed img").filter(seen).map((n) => [
         matchMedia(n.previousElementSibling.media).matches
             ? n.previousElementSibling.srcset : n.getAttribute("src"), box(n).width]),
-}; }"""
-)
-ON_PAPER = (
-    f"() => {{{COMMON}"
-    + """
+};"""
+ON_PAPER = """
 const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
 const contrast = (color) => {
     const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(linear);
@@ -133,10 +128,9 @@ return {
     "on paper faint text": which(text, (n) => own(n) && contrast(style(n).color) < 4.5),
     "on paper something cut off": which(text,
         (n) => box(n).right > innerWidth + 1 || clipped(n)),
-}; }"""
-)
+};"""
 # Of the article's own words: no table, no code, nothing that is folded.
-WORDS = """() => {
+WORDS = """
 const left = "table, pre, .foot, .headerlink, button, script, noscript, svg, .mathml";
 const article = document.querySelector("article") ?? document.body;
 const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
@@ -146,7 +140,11 @@ while (walker.nextNode()) {
     if (parent.closest(left) || !parent.checkVisibility()) continue;
     words += (textContent.match(/[\\p{L}\\d]+[\\p{L}\\d.,’'%/-]*/gu) ?? []).length;
 }
-return words; }"""
+return words;"""
+
+
+async def _asked(page: Page, script: str, given: object = None):
+    return await page.evaluate(f"(given) => {{{COMMON}{script}}}", given)
 
 
 @dataclass
@@ -197,10 +195,10 @@ async def _visit(page: Page, notes: Notes, address: str, name: str, scheme: str,
     await page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     await page.goto(f"{address}/{name}", wait_until="load")
     notes.bytes[name] = sum(weight(url) for url in urls if url.startswith(address))
-    notes.words[name] = await page.evaluate(WORDS)
+    notes.words[name] = await _asked(page, WORDS)
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
-        found = await page.evaluate(ON_SCREEN, scheme == "dark" and width < 600)
+        found = await _asked(page, ON_SCREEN, scheme == "dark" and width < 600)
         notes.figures |= {tuple(figure) for figure in found.pop("figures") if width != 320}
         notes.add(f"{where} at {width} px", found)
         height = await page.evaluate("document.documentElement.scrollHeight")
@@ -210,7 +208,7 @@ async def _visit(page: Page, notes: Notes, address: str, name: str, scheme: str,
             notes.add(f"{where} at {width} px", {"a serious fault for axe": await _axe(page)})
     await page.set_viewport_size(PAPER)
     await page.emulate_media(media="print", color_scheme=scheme)
-    notes.add(where, await page.evaluate(ON_PAPER))
+    notes.add(where, await _asked(page, ON_PAPER))
     elsewhere = [url for url in urls if not url.startswith((address, "data:", "blob:"))]
     notes.add(where, {"an error": errors, "a request to another origin": elsewhere})
 
