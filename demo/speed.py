@@ -89,7 +89,7 @@ def in_batches(side: Callable, model, images, labels, batch: int, workers: int) 
         for part in parts:
             side(model, *part, epsilons)
     else:
-        with ThreadPoolExecutor(workers, torch.set_num_threads, (1,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(lambda part: side(model, *part, epsilons), parts))
     return time.perf_counter() - start
 

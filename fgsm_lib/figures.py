@@ -45,6 +45,8 @@ __all__ = [
 ]  # fmt: skip
 
 Frames = Mapping[str, pd.DataFrame | None]
+PUBLISHED = "published (GoogLeNet)"
+OTHERS = ("published", "recorded")  # what the names of curves begin with that are not of this run
 SHARES = {
     "ylim": (-0.03, 1.05),
     "yticks": [0, 0.2, 0.4, 0.6, 0.8, 1],
@@ -99,7 +101,7 @@ def curves(
     published: pd.DataFrame | None = None,
 ) -> Drawing:
     """A rate or confidence (``column`` of ``analysis.curve``) over ε, a line for each frame."""
-    frames = {**frames, "random signs": control, "published (GoogLeNet)": published}
+    frames = {**frames, "random signs": control, PUBLISHED: published}
     return lines(frames, "epsilon_255", {column: ylabel}, shares=True)
 
 
@@ -107,11 +109,15 @@ def rates(
     curve: pd.DataFrame,
     control: pd.DataFrame | None = None,
     published: pd.DataFrame | None = None,
+    source: str = PUBLISHED,
 ) -> Drawing:
-    """Top-1 and top-5 accuracy and mean confidence over ε, side by side, with 95% bands."""
+    """Top-1 and top-5 accuracy and mean confidence over ε, side by side, with 95% bands.
+
+    ``source`` names the curve that is not of this run: "published …" or "recorded …".
+    """
     names = {"top1": "top-1 accuracy", "top5": "top-5 accuracy", "confidence": "mean confidence"}
     shown = {column: name for column, name in names.items() if curve[column].notna().any()}
-    frames = {"FGSM": curve, "random signs": control, "published (GoogLeNet)": published}
+    frames = {"FGSM": curve, "random signs": control, source: published}
     return lines(frames, "epsilon_255", shown, shares=True)
 
 
@@ -123,16 +129,20 @@ def bins(
     ylabel: str,
     control: Frames | None = None,
     published: Frames | None = None,
+    source: str = PUBLISHED,
 ) -> None:
-    """One quantity over ε in a panel for each confidence bin; the other bins faintly behind it."""
+    """One quantity over ε in a panel for each confidence bin; the other bins faintly behind it.
+
+    ``source`` names the curves that are not of this run: "published …" or "recorded …".
+    """
     curves = _present(curves)
     across = 2 if figure.narrow else 3
-    axes = panels(figure, len(curves), across, 1.7, sharey=True)
+    axes = panels(figure, len(curves), across, 1.5 if figure.narrow else 1.7, sharey=True)
     for axis, (name, curve) in zip(axes, curves.items(), strict=True):
         for other in curves.values():
             axis.plot(other["epsilon_255"], other[column], color=GRID, linewidth=1, zorder=1)
         shown = {"FGSM": curve, "random signs": (control or {}).get(name)}
-        shown["published (GoogLeNet)"] = (published or {}).get(name)
+        shown[source] = (published or {}).get(name)
         _draw(axis, _present(shown), "epsilon_255", column, markersize=3)
         axis.set(title=f"{name} (n = {int(curve['n'].max())})", **SHARES)
         epsilon_axis(axis, _largest(curves), across)
@@ -146,7 +156,7 @@ def _present(frames: Frames) -> dict[str, pd.DataFrame]:
 
 def _largest(frames: Frames) -> float:
     """The largest ε of what was measured here: what was published may go on beyond it."""
-    own = [frame for name, frame in frames.items() if not name.startswith("published")]
+    own = [frame for name, frame in frames.items() if not name.startswith(OTHERS)]
     return max((frame["epsilon_255"].max() for frame in own), default=1)
 
 

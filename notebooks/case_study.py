@@ -167,9 +167,8 @@ curve, record = (
 both = {"published, GoogLeNet": curve}
 if sample in PLAYS:  # elsewhere, the curve of this run is the figure above
     both[f"recorded, {study.classifier.name}"] = record
-    both["recorded, random signs"] = published.record_sample(
-        theirs, "random"
-    )
+    control = published.record_sample(theirs, "random")
+    both["random signs, recorded"] = control
 if curve is not None:
     show(
         figures.lines(

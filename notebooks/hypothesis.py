@@ -292,14 +292,17 @@ theirs = (
 dashed = "Gray: the published curves (GoogLeNet)." if original else (
     "Gray: the record of the original's photographs." if theirs else ""
 )  # fmt: skip
+source = figures.PUBLISHED if original else "recorded (photographs)"
 show(
-    figures.bins(curves, "top1", "top-1 accuracy", random, theirs),
+    figures.bins(curves, "top1", "top-1 accuracy", random, theirs, source),
     name="fig-bins-accuracy",
     caption="Top-1 accuracy over ε of the initially correct pictures, by clean confidence, with 95% "
     f"intervals. Dotted: random signs. {dashed}",
 )
 show(
-    figures.bins(curves, "confidence", "mean confidence", random, theirs),
+    figures.bins(
+        curves, "confidence", "mean confidence", random, theirs, source
+    ),
     name="fig-bins-confidence",
     caption="Mean confidence over ε of the same pictures. After the class has changed, it is the "
     f"confidence in the wrong class. {dashed}",
@@ -335,7 +338,7 @@ beside = (
 
 # %% tags=["hide-input"]
 show(
-    figures.rates(everything, chance, beside),
+    figures.rates(everything, chance, beside, source),
     name="fig-all",
     caption=f"Top-1 and top-5 accuracy and mean confidence of all {len(study.pictures)} "
     f"{study.profile.kind}, with 95% intervals. Dotted: random signs, on {chance['n'].max()} of "

@@ -53,9 +53,8 @@ network, class_names = site.classifier.network, site.names
 scratch = tempfile.TemporaryDirectory()  # gone when this notebook ends
 folder = Path(scratch.name)
 for picture in site.pictures:
-    place = (
-        folder / "pictures" / str(picture.label)
-    )  # a class, by its number
+    # A folder for each class, named by its number.
+    place = folder / "pictures" / str(picture.label)
     place.mkdir(parents=True)
     site.pictures.read(picture.sample).save(place / f"{picture.name}.png")
 
@@ -164,9 +163,8 @@ class Mine(torch.utils.data.Dataset):
     def __len__(self):
         return len(pairs)
 
-    def __getitem__(
-        self, index
-    ):  # a picture or tensor in [0, 1]; its class
+    def __getitem__(self, index):
+        # A picture, or a tensor in [0, 1], and its class.
         return pairs[index]
 
 

@@ -25,7 +25,7 @@ INTERACTIVE = {
     "claims": (["claims.css"], ["claims.js"]),
 }
 WORDS_A_MINUTE = 220
-MANY = 8  # rows of a table; one with more is folded
+MANY = 6  # rows of a table; one with more is folded
 
 
 class MystText:
