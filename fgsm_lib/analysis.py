@@ -17,9 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from fgsm_lib import InputError
 
-# (low, high] of the clean confidence: the bins of the original page, and all of ten points.
+# (low, high] of the clean confidence: the bins of the original page.
 ORIGINAL_BINS = ((0.99, 1.0), (0.95, 0.99), (0.90, 0.95), (0.85, 0.90), (0.40, 0.60))
-TEN_POINT_BINS = tuple((low / 100, (low + 10) / 100) for low in range(0, 100, 10))
 
 FATES = NEVER, AGAIN, FOR_GOOD = "never fooled", "bounce-back", "fooled for good"
 SHAPES = ("L", "L with a rise", "U", "falling", "rising", "flat", "none of these")

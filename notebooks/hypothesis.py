@@ -307,21 +307,6 @@ show(
     caption="Mean confidence over ε of the same pictures. After the class has changed, it is the "
     f"confidence in the wrong class. {dashed}",
 )
-some, rows = [e for e in (0.3, 1, 4, 20) if e in grid], []
-for bin_ in analysis.TEN_POINT_BINS[::-1]:
-    curve = analysis.curve(table, analysis.initially_correct(table, *bin_))
-    if len(curve) and curve["n"].max() >= 10:
-        of = {"clean confidence": analysis.bin_name(*bin_)}
-        of["pictures"] = int(curve["n"].max())
-        for e in some:
-            of[eps(e)] = analysis.rate_text(analysis.at(curve, e).iloc[0])
-        rows.append(of)
-show(
-    pd.DataFrame(rows),
-    name="tab-bins",
-    caption="Top-1 accuracy of the initially correct pictures in the bins of 10 points of clean "
-    "confidence, at a few ε (95% interval).",
-)
 
 # %% [markdown]
 # ## All pictures

@@ -45,7 +45,10 @@ def test_every_confidence_lies_in_exactly_one_five_point_bin():
     edges = np.arange(0, 21).astype(np.float32) / 20
     sure = np.concatenate([edges[1:], np.nextafter(edges[:-1], np.float32(2)), edges[:-1] + 0.02])
     table = tables.sweep(confidence=sure[:, None])
-    found = [analysis.initially_correct(table, *edges) for edges in analysis.TEN_POINT_BINS]
+    found = [
+        analysis.initially_correct(table, *edges)
+        for edges in ((low / 10, (low + 1) / 10) for low in range(10))
+    ]
     assert sorted(np.concatenate(found)) == list(range(60))
 
 

@@ -39,7 +39,7 @@ class Every(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     control: Step = 4  # random signs at every epsilon, and what 8 bits keep
     objectives: Step = 4  # the other objective
     clips: Step = 4  # the other clip, with both objectives
-    iterative: Step = 9  # BIM and PGD
+    iterative: Step = 45  # BIM and PGD
 
 
 class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
