@@ -56,13 +56,16 @@ say(
     f"documented {ratios.loc['foolbox, as documented', first]:.1f} times, the original's loop "
     f"{loop:.1f} times. Each is the median of {record['rounds']} "
     f"rounds in turns over {record['images']} pictures and {len(record['epsilon_255'])} ε, on "
-    f"{record['machine']}; only the ratios mean something elsewhere. The export to ONNX Runtime comes "
-    "once, takes "
-    + ", ".join(
-        f"{v['export_seconds']:.1f} s (`{k}`)"
+    f"{record['machine']}; only the ratios mean something elsewhere. "
+    + " ".join(
+        f"With `{k}` the forward passes were computed by {v['engine']}"
+        + (
+            f"; its export, {v['export_seconds']:.1f} s, comes once and is not counted."
+            if v["export_seconds"]
+            else "."
+        )
         for k, v in record["networks"].items()
     )
-    + " and is not counted."
 )
 
 # %% tags=["hide-input"]
