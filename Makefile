@@ -47,7 +47,7 @@ sweep: $(VENV)/.site ## only compute the table (SCHEDULER=tcp://host:8786, BATCH
 fetch: $(VENV)/.site ## fetch the 1000 photographs into _build/nips2017/data, or into DATA=folder
 	@$(BIN)/fgsm fetch nips2017 $(if $(DATA),--to '$(DATA)')
 
-verify: $(VENV)/.test ## build the site, compare its numbers with tests/reference (UPDATE=1 renews it)
+verify: $(VENV)/.test ## build the site, compare its numbers with tests/test_values (UPDATE=1 renews it)
 	@$(BIN)/python -m doit
 	@$(BIN)/python -m pytest tests/test_values.py $(if $(filter 1,$(UPDATE)),--regen-all)
 

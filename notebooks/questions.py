@@ -115,7 +115,7 @@ largest = (
 
 # %% tags=["hide-input"]
 largest.index = [names[label] for label in largest.index]
-if largest["n"].min() >= 5:
+if largest["n"].min() >= 10:
     show(
         figures.bars(
             largest["value"],
