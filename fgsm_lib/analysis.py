@@ -16,6 +16,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from fgsm_lib import InputError
+from fgsm_lib.words import eps, interval_text, number, percent, upto  # noqa: F401 - for notebooks
 
 # (low, high] of the clean confidence: the bins of the original page.
 ORIGINAL_BINS = ((0.99, 1.0), (0.95, 0.99), (0.90, 0.95), (0.85, 0.90), (0.40, 0.60))
@@ -201,6 +202,23 @@ def bounce_backs(table: pd.DataFrame, classes: int, upto_255: float) -> tuple[in
     return count, fooled, (len(after) - count - fooled) / others if others else np.nan
 
 
+def surest_wrong(table: pd.DataFrame, upto_255: float = 2) -> pd.Series:
+    """The row with the highest confidence in a wrong class, at an ε of at most ``upto_255``.
+
+    Of the pictures that are seen correctly with at least one half: the rule by which the site
+    chooses the picture that it shows first. InputError where no such picture is fooled so early.
+    """
+    start = clean(table)
+    sure = start.index[start["correct"] & (start["confidence"] >= 0.5)]
+    rows = table[table["sample"].isin(sure) & (table["epsilon_255"] <= upto_255)]
+    wrong = rows[~rows["correct"]]
+    if wrong.empty:
+        raise InputError(
+            f"none of {len(sure)} pictures is fooled up to {eps(upto_255)}; expected one that is."
+        )
+    return wrong.loc[wrong["confidence"].idxmax()]
+
+
 def segments(rows: pd.DataFrame) -> pd.DataFrame:
     """How the predicted class of one sample changes along ε: a row per run of the same class.
 
@@ -297,33 +315,6 @@ def judged(low: float, high: float, than: float = 0.0, below: bool = False) -> s
     if low <= than <= high:
         return "too close to tell"
     return "does not hold" if (low > than) == below else "holds"
-
-
-def number(value: float, digits: int = 2, sign: str = "-") -> str:
-    """``"−0.25"`` with a real minus sign, never ``"−0.00"``; ``sign="+"`` for ``"+0.25"``, too."""
-    if not np.isfinite(value):
-        return "–" if np.isnan(value) else "∞" if value > 0 else "−∞"
-    return f"{value:{sign}z.{digits}f}".replace("-", "−")
-
-
-def percent(value: float, digits: int = 0) -> str:
-    """``"24%"`` for 0.24."""
-    return f"{number(value * 100, digits)}%"
-
-
-def eps(epsilon_255: float) -> str:
-    """``"4/255"``, ``"0.5/255"``."""
-    return f"{epsilon_255:g}/255"
-
-
-def upto(table: pd.DataFrame) -> str:
-    """The range of a table, to be said with "fooled" and "never": ``"to 20/255"``."""
-    return f"to {eps(table['epsilon_255'].max())}"
-
-
-def interval_text(low: float, high: float, digits: int = 2) -> str:
-    """``"0.14–0.37"``; ``"−0.10 to 0.37"`` where a dash would read as a minus sign."""
-    return f"{number(low, digits)}{' to ' if low < 0 else '–'}{number(high, digits)}"
 
 
 def rate_text(row: pd.Series, name: str = "top1", digits: int = 2) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from fgsm_lib import InputError
+from fgsm_lib.words import first_line
 
 
 class GradientError(InputError):
@@ -48,17 +49,26 @@ def check_classifier(classifier: torch.nn.Module) -> None:
         )
 
 
-def logits_of(classifier: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """The classifier's logits (N, classes) for pixels (N, ...); InputError where it has none."""
+def answer_of(
+    classifier: torch.nn.Module, pixels: torch.Tensor, refusal: str, expected: str
+) -> object:
+    """What a classifier returns for pixels; InputError, "<refusal> of shape …", where it raises."""
     try:
-        answer = classifier(pixels)
+        return classifier(pixels)
     except InputError:
         raise
-    except Exception as error:  # the classifier's own code runs here
+    except Exception as error:  # the network's own code runs here
         raise InputError(
-            f"the classifier does not take images of shape {tuple(pixels.shape)} and dtype "
-            f"{pixels.dtype} ({first_line(error)}); expected a batch as it does."
+            f"{refusal} of shape {tuple(pixels.shape)} and dtype {pixels.dtype} "
+            f"({first_line(error)}); expected {expected}."
         ) from error
+
+
+def logits_of(classifier: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """The classifier's logits (N, classes) for pixels (N, ...); InputError where it has none."""
+    answer = answer_of(
+        classifier, pixels, "the classifier does not take images", "a batch as it does"
+    )
     logits = getattr(answer, "logits", answer)  # Hugging Face's models return an object
     if not torch.is_tensor(logits) or logits.ndim != 2 or len(logits) != len(pixels):
         found = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
@@ -67,11 +77,6 @@ def logits_of(classifier: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor
             f"({len(pixels)}, classes)."
         )
     return logits
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first; its kind where it says nothing."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def class_indices(labels: torch.Tensor | Sequence[int], logits: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fgsm_lib import InputError
 from fgsm_lib.attacks import OBJECTIVES, input_gradient
-from fgsm_lib.checks import first_line
+from fgsm_lib.checks import answer_of
 from fgsm_lib.datasets import class_list
 from fgsm_lib.networks import copied, network_sha256
 
@@ -163,11 +163,6 @@ class Classifier(torch.nn.Module):
         return next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
 
 
-def short_name(class_name: str) -> str:
-    """The first synonym of an ImageNet class name: "barrel" for "barrel, cask"."""
-    return class_name.split(",")[0].strip()
-
-
 def _sizes(resize: Size | None, crop: Size | None) -> tuple[Size, Size]:
     """Both sizes, from those given: ImageNet's, or in ImageNet's proportion; without padding."""
     resize, crop = _size("resize", resize), _size("crop", crop)
@@ -252,17 +247,9 @@ def check_door(classifier: Classifier, images: torch.Tensor, labels: torch.Tenso
 
 def _pass(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
     """One forward pass; InputError where the network refuses it."""
-    try:
-        with torch.no_grad():
-            return classifier(images)
-    except InputError:
-        raise
-    except Exception as error:  # the network's own code runs here
-        raise InputError(
-            f"{classifier.name} does not take pictures of shape {tuple(images.shape)} "
-            f"({first_line(error)}); expected other values of resize, crop, or mean and std (one "
-            "per channel)."
-        ) from None
+    expected = "other values of resize, crop, or mean and std (one per channel)"
+    with torch.no_grad():
+        return answer_of(classifier, images, f"{classifier.name} does not take pictures", expected)
 
 
 def _trial_logits(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:

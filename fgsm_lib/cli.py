@@ -17,6 +17,7 @@ import click
 
 from fgsm_lib import InputError, __version__
 from fgsm_lib.profiles import DEMO, load_profile
+from fgsm_lib.words import short_name
 
 EPSILONS = "0.5 1 2 4 8"
 ENOUGH = 10  # correctly classified pictures, which the pages of a site compare
@@ -114,6 +115,11 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
     clean = classifier(image).softmax(1)[0].detach()
     label = int(clean.argmax()) if goal is None else goal
     gradient, _ = attacks.input_gradient(classifier, image, [label])
+    if not gradient.any():
+        raise InputError(
+            f"{picture}: the gradient of {arch} is exactly zero, so there is no attack; expected a "
+            "picture of which the network is less than perfectly sure."
+        )
     direction = gradient.sign() if goal is None else -gradient.sign()
 
     def attacked(epsilon_255: float):
@@ -152,7 +158,7 @@ def class_index(target: str, class_names: list[str]) -> int:
 
 def seen(probabilities, class_names: list[str]) -> tuple[str, str]:
     """The most probable class by its first synonym, and its confidence."""
-    return class_names[int(probabilities.argmax())].split(",")[0], f"{probabilities.max():.1%}"
+    return short_name(class_names[int(probabilities.argmax())]), f"{probabilities.max():.1%}"
 
 
 def answer_table(answers: dict[float, object], class_names: list[str], goal: int | None) -> str:

@@ -9,7 +9,7 @@ from types import CellType, CodeType, FunctionType
 import torch
 
 from fgsm_lib import InputError
-from fgsm_lib.checks import first_line
+from fgsm_lib.words import first_line
 
 
 def network_sha256(network: torch.nn.Module) -> str:

@@ -26,6 +26,7 @@ from PIL import Image
 from fgsm_lib import InputError, figures
 from fgsm_lib.slider import Widget, encoded, lossless, slider
 from fgsm_lib.style import NARROW
+from fgsm_lib.words import escape, readable
 
 __all__ = ["Widget", "code", "credit", "escape", "readable", "say", "show", "slider"]
 
@@ -117,28 +118,6 @@ def _link(text: str, address: str) -> str:
     """A Markdown link, where the address is one that cannot end the link or run a script."""
     plain = re.fullmatch(r"https?://[\w./@%~:+=?&-]+", address or "")
     return f"[{escape(text)}]({address})" if plain else escape(text)
-
-
-def escape(text: str) -> str:
-    """A name from outside on one line of Markdown, in which no markup survives."""
-    text = re.sub(r"([\\`*_{}\[\]|$~:])", r"\\\1", " ".join(text.split()))
-    return html.escape(text, quote=False)
-
-
-def readable(text: str) -> str:
-    """MyST Markdown without its roles, for Jupyter: "{term}`logits`" is "logits"."""
-    text = re.sub(r"\{eq\}`eq-(\d+)-(\d+)`", r"(\1.\2)", text)
-    text = re.sub(r"\{cite[:\w]*\}`([^`]+)`", lambda match: _cited(match[1]), text)
-    text = re.sub(r"\{[\w:-]+\}`([^`<]+?)\s*<[^`>]*>`", r"\1", text)  # {role}`text <target>`
-    text = re.sub(r"\{[\w:-]+\}`([^`]*)`", r"\1", text)
-    return re.sub(r'<a href="#[^>]*>(.*?)</a>', r"\1", text)  # what moves a slider of the site
-
-
-def _cited(keys: str) -> str:
-    """Keys of the bibliography as names: "goodfellow2015" is "Goodfellow 2015"."""
-    return ", ".join(
-        re.sub(r"(\d{4})", r" \1", key.strip().capitalize()) for key in keys.split(",")
-    )
 
 
 # --- figures -------------------------------------------------------------------------------------

@@ -31,10 +31,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from fgsm_lib import InputError, attacks
-from fgsm_lib.checks import first_line
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import Pictures
 from fgsm_lib.sweep import SCHEMA, Forward, SweepSettings, onnx_forward, sweep_samples
+from fgsm_lib.words import first_line
 
 LOG = logging.getLogger(__name__)
 PART = 16  # pictures

@@ -16,13 +16,14 @@ import torch
 
 from fgsm_lib import InputError, attacks, datasets, published
 from fgsm_lib.checks import GradientError
-from fgsm_lib.classifiers import Classifier, check_door, short_name
+from fgsm_lib.classifiers import Classifier, check_door
 from fgsm_lib.datasets import Picture, Pictures
 from fgsm_lib.networks import copied, network_sha256
 from fgsm_lib.profiles import DEMO, Grids, Profile, load_profile
 from fgsm_lib.store import Machine, provenance, same_probe, sweep, writing
 from fgsm_lib.sweep import SweepSettings, naming
 from fgsm_lib.weights import best_device, load_classifier, timm_preprocessing
+from fgsm_lib.words import short_name
 
 TRIAL = 8  # pictures that the door looks at
 
@@ -98,7 +99,7 @@ class Study:
 
         The probe is compared as numbers, because another processor rounds otherwise.
         """
-        origin = self.provenance | {key: value for key, value in asdict(settings).items()}
+        origin = self.provenance | asdict(settings)
         del origin["epsilon_255"]
         found = origin.pop("probe")
         key = sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:16]
@@ -116,9 +117,9 @@ class Study:
             unfinished.replace(facts)
         return folder
 
-    @cached_property
+    @property
     def provenance(self) -> dict[str, object]:
-        """What the numbers of all tables depend on, settings aside."""
+        """What the numbers of all tables depend on, settings aside; the classifier as it is now."""
         return provenance(self.pictures, self.classifier)
 
     def picture(self, sample: str | int) -> Picture:

@@ -53,6 +53,7 @@ MEANINGS = {
     "published": (GRAY, "--"),
     "predicted": (GRAY, "--"),
     "recorded": (GRAY, "-."),
+    "none of these": (GRAY, "-"),
 }
 _OTHERS = (BLUE, PURPLE, OCHRE, GRAY)
 _MARKERS = {BLUE: "o", ORANGE: "X", GREEN: "^", PURPLE: "s", OCHRE: "D", GRAY: "v"}

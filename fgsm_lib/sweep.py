@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from fgsm_lib import InputError, attacks
-from fgsm_lib.checks import GradientError, first_line
+from fgsm_lib.checks import GradientError
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import Pictures
+from fgsm_lib.words import first_line
 
 BATCH = {"cpu": 8, "cuda": 128, "mps": 32}  # pictures a pass; on two cores the best of 4 to 32
 TOP = 5
@@ -198,18 +200,21 @@ def _direction(
 
 
 def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What logits (N, E, classes) say: one entry per column, each (N, E) or (N, E, 5)."""
+    """What logits (N, E, classes) say: one entry per column, each (N, E) or (N, E, 5).
+
+    Of five classes or fewer there is no top-5: it would always hold the label.
+    """
     probabilities = logits.softmax(dim=2)
     confidences, classes = probabilities.topk(min(TOP, logits.shape[2]))
     true = labels[:, None, None].expand(*logits.shape[:2], 1)
     true_logit = logits.gather(2, true)[..., 0]
     others = logits.scatter(2, true, -math.inf)
-    return {
+    top5 = {} if logits.shape[2] <= TOP else {"correct_top5": (classes == true).any(dim=2)}
+    return top5 | {
         "predicted_class": classes[..., 0],
         "confidence": confidences[..., 0],
         "confidence_true": probabilities.gather(2, true)[..., 0],
         "correct": classes[..., 0] == labels[:, None],
-        "correct_top5": (classes == true).any(dim=2),
         "top_classes": classes,
         "top_confidences": confidences,
         "margin": true_logit - others.amax(dim=2),
@@ -229,10 +234,12 @@ def _tidy(
     for name, values in outcome.items():
         rows = values.flatten(0, 1).cpu().numpy()
         table[name] = list(rows) if rows.ndim == 2 else rows
-    columns = [pa.array(table[field.name], field.type) for field in SCHEMA]
-    if outcome["top_classes"].shape[2] < TOP:  # five of so few would always hold the label
-        place = SCHEMA.get_field_index("correct_top5")
-        columns[place] = pa.nulls(len(columns[0]), pa.bool_())
+    columns = [
+        pa.array(table[field.name], field.type)
+        if field.name in table
+        else pa.nulls(len(table["sample"]), field.type)
+        for field in SCHEMA
+    ]
     return pa.table(columns, schema=SCHEMA)
 
 
@@ -264,6 +271,10 @@ class OnnxForward:
         return torch.from_numpy(self._session.run(None, {"pixels": pixels.numpy()})[0])
 
 
+# One export a classifier; each sweep probes it anew, so one of another state is never used.
+_EXPORTS: WeakKeyDictionary[Classifier, bytes] = WeakKeyDictionary()
+
+
 def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tuple[Forward, str]:
     """What computes the forward passes of a sweep, and its name for the record.
 
@@ -281,7 +292,9 @@ def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tup
         )
         signs = torch.stack([attacks.random_signs(x, i) for i, x in enumerate(images)])
         images = torch.cat([images, attacks.perturb(images, signs, 8 / 255)])
-        forward = OnnxForward(_exported(classifier, images))
+        if classifier not in _EXPORTS:
+            _EXPORTS[classifier] = _exported(classifier, images)
+        forward = OnnxForward(_EXPORTS[classifier])
         with torch.inference_mode():
             theirs, ours = (f(images).softmax(1).topk(2) for f in (forward, classifier))
     except Exception as error:  # exporters and runtimes raise whatever they meet

@@ -13,9 +13,9 @@ import safetensors.torch
 import torch
 
 from fgsm_lib import InputError
-from fgsm_lib.checks import first_line
 from fgsm_lib.classifiers import Classifier, models
 from fgsm_lib.datasets import class_list, imagenet_classes
+from fgsm_lib.words import first_line
 
 LITE0 = "efficientnet_lite0"
 STATES = ("state_dict", "model_state_dict", "model", "net")

@@ -22,6 +22,7 @@ import platform
 from datetime import date
 
 import pandas as pd
+
 from fgsm_lib import __version__, analysis
 from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study

@@ -19,6 +19,7 @@ sample = "coffee"
 
 # %% tags=["remove-cell"]
 import torch
+
 from fgsm_lib import analysis, figures, gallery, published
 from fgsm_lib.attacks import input_gradient
 from fgsm_lib.show import credit, escape, say, show, slider

@@ -30,14 +30,15 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm, spearmanr
+from statsmodels.stats.proportion import confint_proportions_2indep
+
 from fgsm_lib import analysis, published
 from fgsm_lib.analysis import Estimate, eps, number, shape, upto
-from fgsm_lib.classifiers import short_name
 from fgsm_lib.perception import delta_e
 from fgsm_lib.show import code, say, show
 from fgsm_lib.study import open_study
-from scipy.stats import norm, spearmanr
-from statsmodels.stats.proportion import confint_proportions_2indep
+from fgsm_lib.words import short_name
 
 # %% tags=["remove-cell"]
 VERDICTS = (

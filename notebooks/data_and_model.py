@@ -20,6 +20,7 @@ profile = "demo"
 from importlib.resources import files
 
 import pandas as pd
+
 from fgsm_lib import analysis, figures, gallery, published
 from fgsm_lib.show import credit, escape, say, show
 from fgsm_lib.study import open_study
@@ -124,7 +125,8 @@ print(
 # %%
 table = study.table()
 clean = analysis.clean(table)
-summary = analysis.curve(analysis.at(table, [0])).iloc[0]
+start = analysis.at(table, 0)  # also of what has no gradient
+summary = analysis.curve(start, start["sample"]).iloc[0]
 
 # %% tags=["remove-input"]
 show(

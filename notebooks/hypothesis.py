@@ -23,11 +23,12 @@ profile = "demo"
 # %% tags=["remove-cell"]
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap, rankdata, spearmanr
+
 from fgsm_lib import analysis, figures, published
 from fgsm_lib.analysis import eps, percent
 from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
-from scipy.stats import bootstrap, rankdata, spearmanr
 
 study = open_study(profile)
 original = published.covers_all(study.pictures)
@@ -206,7 +207,8 @@ show(
 # linear. It costs nothing: the gradient is that of the attack.
 
 # %%
-first = analysis.clean(study.table(objective="cross_entropy")).loc[right]
+first = study.table(objective="cross_entropy", epsilon_255=[0])
+first = analysis.clean(first).loc[right]
 rest = 1 / (1 + np.exp(first["log_odds"].astype(float)))  # 1 − p
 predicted = 255 * first["log_odds"] * rest / first["gradient_l1"]
 

@@ -29,10 +29,7 @@ photos = study.shown
 # The picture shown: of the photographs that the classifier sees correctly
 # with at least 50%, the one with the surest wrong answer up to 2/255.
 table = photos.table(epsilon_255=photos.profile.epsilon_255.cases)
-clean = analysis.clean(table)
-sure = clean.index[clean["correct"] & (clean["confidence"] >= 0.5)]
-wrong = table[table["sample"].isin(sure) & ~table["correct"]]
-best = wrong[wrong["epsilon_255"] <= 2].nlargest(1, "confidence").iloc[0]
+best = analysis.surest_wrong(table)
 case = photos.case(best["sample"])
 before = case.row(0)
 show(

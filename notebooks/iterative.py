@@ -21,6 +21,7 @@ from itertools import product
 
 import pandas as pd
 import torch
+
 from fgsm_lib import analysis, attacks, figures, gallery, perception
 from fgsm_lib.show import code, credit, show
 from fgsm_lib.study import open_study

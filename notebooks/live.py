@@ -23,6 +23,8 @@ import io
 import json
 
 import numpy as np
+from PIL import Image
+
 from fgsm_lib import analysis
 from fgsm_lib.analysis import percent
 from fgsm_lib.attacks import input_gradient
@@ -30,7 +32,6 @@ from fgsm_lib.perception import to_uint8
 from fgsm_lib.show import credit, escape, say, show
 from fgsm_lib.slider import Widget, lossless
 from fgsm_lib.study import open_study
-from PIL import Image
 
 study = open_study(profile)
 photos = study.shown
@@ -40,9 +41,7 @@ photos = study.shown
 # least 50%, the one with the surest wrong answer up to 2/255.
 table = photos.table(epsilon_255=photos.profile.epsilon_255.cases)
 clean = analysis.clean(table)
-sure = clean.index[clean["correct"] & (clean["confidence"] >= 0.5)]
-wrong = table[table["sample"].isin(sure) & ~table["correct"]]
-start = wrong[wrong["epsilon_255"] <= 2].nlargest(1, "confidence").iloc[0]
+start = analysis.surest_wrong(table)
 picture = photos.pictures.picture(start["sample"])
 before = clean.loc[start["sample"], "confidence"]
 say(

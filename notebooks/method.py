@@ -19,10 +19,11 @@ profile = "demo"
 # %% tags=["remove-cell"]
 import pandas as pd
 import torch
+from torch.nn.functional import cross_entropy
+
 from fgsm_lib import attacks, figures, gallery, perception
 from fgsm_lib.show import code, credit, say, show
 from fgsm_lib.study import open_study
-from torch.nn.functional import cross_entropy
 
 # %% [markdown]
 # FGSM moves every color value of a picture by the same small amount, up or down, whichever makes

@@ -21,6 +21,7 @@ import json
 from importlib.resources import files
 
 import pandas as pd
+
 from fgsm_lib import figures
 from fgsm_lib.show import say, show
 

@@ -23,11 +23,12 @@ profile = "demo"
 # %% tags=["remove-cell"]
 import numpy as np
 import pandas as pd
+from scipy.stats import entropy
+
 from fgsm_lib import analysis, figures
 from fgsm_lib.analysis import count_text, eps, percent
 from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
-from scipy.stats import entropy
 
 study = open_study(profile)
 table, names = study.table(), study.names

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+
 from fgsm_lib import analysis, figures, gallery
 from fgsm_lib.show import show
 from fgsm_lib.study import open_study, own_study
@@ -132,8 +133,9 @@ show(
 # unpickled.
 
 # %%
-from fgsm_lib import load_classifier
 from torchvision import models
+
+from fgsm_lib import load_classifier
 
 path = folder / "finetuned.pt"
 state = models.resnet18(num_classes=3).state_dict()  # yours is trained

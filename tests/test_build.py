@@ -152,7 +152,8 @@ def write_project(root: Path) -> Path:
         shutil.copy(EXTENSION / name, root / "book" / "_ext")
     shutil.copy(ROOT / "book" / "references.bib", root / "book")
     (root / "fgsm_lib" / "demo").mkdir()
-    shutil.copy(ROOT / "fgsm_lib" / "__init__.py", root / "fgsm_lib")
+    for name in ("__init__.py", "words.py"):
+        shutil.copy(ROOT / "fgsm_lib" / name, root / "fgsm_lib")
     shutil.copytree(ROOT / "fgsm_lib" / "profiles", root / "fgsm_lib" / "profiles")
     return root
 
@@ -176,6 +177,13 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def start_notebook(self) -> subprocess.Popen:
+        """A build that has come to the notebook of the home page."""
+        process = self.start()
+        while "notebook index" not in process.stdout.readline():
+            pass
+        return process
 
     def build(self, status: int = 0, **settings: str) -> list[str]:
         """Build; returns what it said, line by line, without the seconds."""
@@ -323,9 +331,7 @@ def test_a_fault_in_the_book_is_named_and_the_site_stays(project):
 @pytest.mark.slow
 def test_a_build_that_is_killed_leaves_nobody_behind_and_heals(project):
     project.edit("notebooks/index.py", "print(", "import time; time.sleep(60)\nprint(")
-    process = project.start()
-    while "notebook index" not in process.stdout.readline():
-        pass
+    process = project.start_notebook()
     time.sleep(5)  # a kernel runs
     process.kill()
     process.communicate(timeout=60)  # the workers hold its other end
@@ -339,9 +345,7 @@ def test_a_build_that_is_killed_leaves_nobody_behind_and_heals(project):
 @pytest.mark.slow
 def test_ctrl_c_stops_at_once_and_says_so(project):
     project.edit("notebooks/index.py", "print(", "import time; time.sleep(60)\nprint(")
-    process = project.start()
-    while "notebook index" not in process.stdout.readline():
-        pass
+    process = project.start_notebook()
     time.sleep(3)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=20)
@@ -353,9 +357,7 @@ def test_ctrl_c_stops_at_once_and_says_so(project):
 @pytest.mark.slow
 def test_of_two_builds_at_once_the_second_waits(project):
     project.edit("notebooks/index.py", "# %%\nimport", "# %%\n# again\nimport")
-    first = project.start()
-    while "notebook index" not in first.stdout.readline():
-        pass
+    first = project.start_notebook()
     second = project.build()
     said, _ = first.communicate(timeout=60)
     assert "the site: " in said

@@ -301,7 +301,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(serve, tmp_path, sign)
     paths = [f"/{number}.jpg" for number in range(24)]
     answers = {path: [(200, picture(number), {})] for number, path in enumerate(paths)}
     server, base = serve(paths, answers)
-    server.delay = 0.5
+    server.delay = 0.2
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "stopped"), base]
     process = subprocess.Popen(
         command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, stderr=-3

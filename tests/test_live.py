@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from fgsm_lib import attacks
-from fgsm_lib.classifiers import short_name
 from fgsm_lib.pictures import open_picture
 from fgsm_lib.weights import load_classifier
+from fgsm_lib.words import short_name
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect

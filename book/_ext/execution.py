@@ -20,6 +20,7 @@ from traitlets.config import Config
 
 from fgsm_lib import datasets, shipped
 from fgsm_lib.profiles import Profile
+from fgsm_lib.words import escape, readable, short_name
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what failed is said below, once
 CELL_SECONDS = 1800  # the slowest takes a minute, unless a page computes its tables itself
@@ -87,7 +88,7 @@ def case_title(profile: Profile, sample: str | int) -> str:
     pictures = shipped_set() if shipped_set else datasets.pictures_from(profile.data)
     numbers = {row.name: row.sample for row in pictures}
     picture = pictures.picture(numbers.get(sample, sample))
-    name = re.sub(r"([\\`*_{}\[\]|$<>])", r"\\\1", picture.class_name.split(",")[0])
+    name = escape(short_name(picture.class_name))
     return f"{sample.capitalize() if isinstance(sample, str) else f'Sample {sample}'}: {name}"
 
 
@@ -155,7 +156,7 @@ def for_jupyter(notebook: NotebookNode) -> NotebookNode:
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = readable(cell.source)
+            cell.source = plain(cell.source)
         for output in cell.get("outputs", []):
             for mime in list(output.get("data", {})):
                 if mime.startswith(("application/", "text/x-myst")):
@@ -163,17 +164,14 @@ def for_jupyter(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def readable(text: str) -> str:
-    """MyST Markdown as Jupyter can show it: "{term}`logits`" is "logits".
+def plain(text: str) -> str:
+    """MyST Markdown as Jupyter can show it: without roles, labels and directives.
 
     Links to other notebooks stay; of those to the site's prose, which lies elsewhere, the words do.
     """
     text = re.sub(r"\{cite(:\w+)?\}`([^`]+)`", _cited, text)
-    text = re.sub(r"\{eq\}`eq-(\d+)-(\d+)`", r"(\1.\2)", text)
     text = re.sub(r"^(\$\$.*?\$\$|\$\$) *\(eq-(\d+)-(\d+)\)$", r"\1\n(\2.\3)", text, flags=re.M)
-    text = re.sub(r"\{[\w:-]+\}`([^`<]+?)\s*<[^`>]*>`", r"\1", text)  # {role}`text <target>`
-    text = re.sub(r"\{[\w:-]+\}`([^`]*)`", r"\1", text)
-    text = re.sub(r"^[:`]{3,}\{[\w-]+\} *(.*)$", r"**\1**", text, flags=re.M)
+    text = re.sub(r"^[:`]{3,}\{[\w-]+\} *(.*)$", r"**\1**", readable(text), flags=re.M)
     text = re.sub(r"^(\*{4}|:{3,}|`{4,}|\([\w-]+\)=)$\n?", "", text, flags=re.M)
     return re.sub(r"\[([^\]]+)\]\(book/[^)]*\)", r"\1", text)
 

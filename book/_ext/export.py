@@ -22,7 +22,8 @@ from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from fgsm_lib import load_classifier, open_study
-from fgsm_lib.classifiers import Classifier, first_line, short_name
+from fgsm_lib.classifiers import Classifier
+from fgsm_lib.words import first_line, short_name
 
 OPSET = 18  # the first whose ScatterElements adds, see _max_pool_backward
 WEIGHTS = "weights.bin"

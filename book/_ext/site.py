@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from _ext import equations, pages
+from _ext.assemble import REPOSITORY
 from docutils import nodes
 from myst_nb.core import render
 from myst_nb.sphinx_ import HideCodeCellNode
@@ -97,9 +98,7 @@ def forget_index(app: Sphinx, doctree: nodes.document) -> None:
 def place(app: Sphinx, config: Config) -> None:
     """Where site and repository are published: the environment may say so."""
     config.html_baseurl = config.ogp_site_url = os.environ.get("FGSM_SITE_URL", "")
-    address = os.environ.get("FGSM_REPOSITORY", "")
-    found = re.fullmatch(r"(https://github\.com/[\w.-]+/[\w.-]+)/tree/([\w./-]+)", address)
-    if found:
+    if found := REPOSITORY.fullmatch(os.environ.get("FGSM_REPOSITORY", "")):
         config.html_theme_options |= {
             "repository_url": found[1],
             "repository_branch": "notebooks",  # of executable notebooks, pushed by the workflow

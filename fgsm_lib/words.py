@@ -1,0 +1,68 @@
+"""What readers read: numbers, names and faults as texts, Markdown for a page and for Jupyter."""
+
+import html
+import math
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def number(value: float, digits: int = 2, sign: str = "-") -> str:
+    """``"−0.25"`` with a real minus sign, never ``"−0.00"``; ``sign="+"`` for ``"+0.25"``, too."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    return f"{value:{sign}z.{digits}f}".replace("-", "−")
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """``"24%"`` for 0.24."""
+    return f"{number(value * 100, digits)}%"
+
+
+def eps(epsilon_255: float) -> str:
+    """``"4/255"``, ``"0.5/255"``."""
+    return f"{epsilon_255:g}/255"
+
+
+def upto(table: "pd.DataFrame") -> str:
+    """The range of a table, to be said with "fooled" and "never": ``"to 20/255"``."""
+    return f"to {eps(table['epsilon_255'].max())}"
+
+
+def interval_text(low: float, high: float, digits: int = 2) -> str:
+    """``"0.14–0.37"``; ``"−0.10 to 0.37"`` where a dash would read as a minus sign."""
+    return f"{number(low, digits)}{' to ' if low < 0 else '–'}{number(high, digits)}"
+
+
+def short_name(class_name: str) -> str:
+    """The first synonym of an ImageNet class name: "barrel" for "barrel, cask"."""
+    return class_name.split(",")[0].strip()
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first; its kind where it says nothing."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def escape(text: str) -> str:
+    """A name from outside on one line of Markdown, in which no markup survives."""
+    text = re.sub(r"([\\`*_{}\[\]|$~:])", r"\\\1", " ".join(text.split()))
+    return html.escape(text, quote=False)
+
+
+def readable(text: str) -> str:
+    """MyST Markdown without its roles, for Jupyter: "{term}`logits`" is "logits"."""
+    text = re.sub(r"\{eq\}`eq-(\d+)-(\d+)`", r"(\1.\2)", text)
+    text = re.sub(r"\{cite[:\w]*\}`([^`]+)`", lambda match: _cited(match[1]), text)
+    text = re.sub(r"\{[\w:-]+\}`([^`<]+?)\s*<[^`>]*>`", r"\1", text)  # {role}`text <target>`
+    text = re.sub(r"\{[\w:-]+\}`([^`]*)`", r"\1", text)
+    return re.sub(r'<a href="#[^>]*>(.*?)</a>', r"\1", text)  # what moves a slider of the site
+
+
+def _cited(keys: str) -> str:
+    """Keys of the bibliography as names: "goodfellow2015" is "Goodfellow 2015"."""
+    return ", ".join(
+        re.sub(r"(\d{4})", r" \1", key.strip().capitalize()) for key in keys.split(",")
+    )
