@@ -345,3 +345,15 @@ def test_texts():
         "0.5/255",
         "to 4/255",
     ]
+
+
+def test_the_picture_shown_first_is_the_surest_mistake_at_a_small_epsilon():
+    table = tables.sweep(
+        correct=[[True, False, False], [True, False, True], [False, False, False]],
+        confidence=[[0.9, 0.6, 0.99], [0.4, 0.8, 0.4], [0.9, 0.9, 0.9]],
+        epsilon_255=[0, 2, 4],
+    )
+    found = analysis.surest_wrong(table)  # unsure at first: 1; wrong at first: 2; surer at 4/255: 0
+    assert (found["sample"], found["epsilon_255"]) == (0, 2)
+    with pytest.raises(InputError, match=r"none of 1 pictures is fooled up to 1/255"):
+        analysis.surest_wrong(table, upto_255=1)

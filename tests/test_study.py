@@ -200,6 +200,16 @@ def test_an_equal_network_computes_nothing(own, trained, tmp_path, monkeypatch):
     assert folders(tmp_path / "results") == before
 
 
+def test_a_study_s_own_classifier_that_changes_gets_another_table(own, trained, tmp_path):
+    study = own(trained)
+    before = study.table()
+    with torch.no_grad():
+        study.classifier.network.head.weight.mul_(-1)
+    after = study.table()
+    assert len(folders(tmp_path / "results")) == 2
+    assert not after["predicted_class"].equals(before["predicted_class"])
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_network_gets_another_table(own, trained, tmp_path, change):
     own(trained).table(samples=[0])

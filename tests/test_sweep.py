@@ -72,7 +72,7 @@ def naive(pictures, classifier: Classifier, settings: SweepSettings, loss) -> pd
             p, order = z.softmax(0), z.argsort(descending=True)
             others = torch.cat([z[:y], z[y + 1 :]])
             row = [picture.sample, y, epsilon, int(order[0]), float(p.max()), float(p[y])]
-            row += [int(order[0]) == y, None if len(z) < 5 else y in order[:5], order[:5].numpy()]
+            row += [int(order[0]) == y, None if len(z) <= 5 else y in order[:5], order[:5].numpy()]
             row += [
                 p[order[:5]].numpy(),
                 float(z[y] - others.max()),
@@ -96,6 +96,14 @@ def test_the_table_equals_a_naive_loop(noise, trained, tiny, objective, loss, cl
     assert_same(ours, naive(some, classifier, GRID, loss))
     assert ours["predicted_class"].nunique() > 1  # else the comparison says little
     assert ours["correct_top5"].isna().all() == (classes == 3)
+
+
+def test_of_five_classes_there_is_no_top5(noise):
+    """Five of five always hold the label: an accuracy of 1 would be no finding."""
+    five = Classifier(networks.seeded(classes=5), list("abcde"), **OPTIONS)
+    rows = frame(noise.every(6), five, GRID, batch=5)
+    assert rows["correct_top5"].isna().all()
+    assert rows["top_classes"].map(len).eq(5).all()
 
 
 def test_columns_are_those_of_the_schema(noise, classifier):
