@@ -1,9 +1,11 @@
 """How the classifier of the toys is trained and measured: a recipe in three stages, evaluation."""
 
 import copy
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import safetensors.torch
@@ -16,7 +18,8 @@ from tqdm import tqdm
 from fgsm_lib import analysis
 from fgsm_lib.classifiers import IMAGENET_MEAN, IMAGENET_STD, Classifier, models, transforms
 from fgsm_lib.datasets import Pictures, torch_dataset
-from fgsm_lib.sweep import SweepSettings, sweep_samples
+from fgsm_lib.store import sweep
+from fgsm_lib.sweep import SweepSettings
 
 ARCHITECTURE = "mobilenet_v3_small"
 WEIGHT_DECAY = 0.02
@@ -200,7 +203,8 @@ def measure(classifier: Classifier, pictures: Pictures, epsilon_255: Sequence[fl
         (``bins``), and by what becomes of them up to the largest ε (``fates``).
     """
     settings = SweepSettings((0, *epsilon_255))
-    table = sweep_samples(pictures, classifier, settings, pictures.samples).to_pandas()
+    with tempfile.TemporaryDirectory() as folder:
+        table = sweep(pictures, classifier, settings, Path(folder))
     first = analysis.clean(table)
     seen, label, kinds = first["predicted_class"], first["label"], len(PATTERNS)
     bins = {analysis.bin_name(*edges): edges for edges in analysis.ORIGINAL_BINS}

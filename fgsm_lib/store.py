@@ -33,11 +33,10 @@ from tqdm import tqdm
 from fgsm_lib import InputError, attacks
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import Pictures
-from fgsm_lib.sweep import SCHEMA, Forward, SweepSettings, onnx_forward, sweep_samples
+from fgsm_lib.sweep import BATCH, SCHEMA, Forward, SweepSettings, onnx_forward, sweep_samples
 from fgsm_lib.words import first_line
 
 LOG = logging.getLogger(__name__)
-PART = 16  # pictures
 CONNECT_SECONDS = 10
 
 
@@ -68,7 +67,6 @@ class _Job:
 
     pictures: Pictures
     classifier: Classifier
-    batch: int | None
     forward: Forward
     engine: str
     code: str
@@ -93,7 +91,9 @@ def sweep(
     table = _held(folder, settings, samples)
     if len(table) < len(samples) * len(settings.epsilon_255):
         with _locked(folder):  # who comes second finds it done
-            missing = _missing(_held(folder, settings, samples, mend=True), settings, samples)
+            held = _held(folder, settings, samples, mend=True)
+            batch = machine.batch or BATCH[classifier.device.type]
+            missing = _missing(held, settings, samples, batch)
             if missing:
                 _compute(pictures, classifier, settings, folder, missing, machine)
         table = _held(folder, settings, samples)
@@ -146,9 +146,9 @@ def _held(
 
 
 def _missing(
-    held: pd.DataFrame, settings: SweepSettings, samples: list[int]
+    held: pd.DataFrame, settings: SweepSettings, samples: list[int], batch: int
 ) -> list[tuple[list[int], tuple[float, ...]]]:
-    """Samples, ``PART`` at a time, with the epsilons that are not held for them."""
+    """Samples, ``batch`` at a time, with the epsilons that are not held for them."""
     there = {sample: set(rows) for sample, rows in held.groupby("sample")["epsilon_255"]}
     lacking: dict[tuple[float, ...], list[int]] = {}
     for sample in samples:
@@ -156,9 +156,9 @@ def _missing(
         if without:
             lacking.setdefault(without, []).append(sample)
     return [
-        (listed[start : start + PART], epsilons)
+        (listed[start : start + batch], epsilons)
         for epsilons, listed in lacking.items()
-        for start in range(0, len(listed), PART)
+        for start in range(0, len(listed), batch)
     ]
 
 
@@ -167,7 +167,7 @@ def _compute(pictures, classifier, settings, folder, missing, machine) -> None:
     forward, engine = classifier, "torch, as asked for"
     if machine.engine == "auto":
         forward, engine = onnx_forward(classifier, pictures, passes)
-    job = _Job(pictures, classifier, machine.batch, forward, engine, code_sha256())
+    job = _Job(pictures, classifier, forward, engine, code_sha256())
     description = f"{settings.direction} signs" + (" in 8 bits" if settings.bits else "")
     total = sum(len(samples) for samples, _ in missing)
     with (
@@ -193,8 +193,9 @@ def _rows(job: _Job, settings: SweepSettings, samples: list[int]) -> pa.Table:
     forward, engine = job.forward, job.engine
     if importlib.util.find_spec("onnxruntime") is None and forward is not job.classifier:
         forward, engine = job.classifier, "torch, as the worker has no ONNX Runtime"
-    options = {"forward": forward, "batch": job.batch, "stop": job.stop}
-    table = sweep_samples(job.pictures, job.classifier, settings, samples, **options)
+    table = sweep_samples(
+        job.pictures, job.classifier, settings, samples, forward=forward, stop=job.stop
+    )
     return table.replace_schema_metadata({"engine": engine})
 
 

@@ -320,7 +320,7 @@ def own_study(
     if isinstance(network, Classifier):
         if preprocessing or datasets.class_list(class_names) not in (None, network.class_names):
             raise InputError("network is a Classifier; expected its own names and preprocessing.")
-        classifier = copied(network).to(network.device if device is None else best_device(device))
+        classifier = copied(network).to(best_device(network.device if device is None else device))
         classifier.sha256 = network_sha256(classifier.network)
     else:
         if hasattr(network, "pretrained_cfg"):

@@ -111,29 +111,20 @@ def sweep_samples(
     samples: Sequence[int],
     *,
     forward: Forward | None = None,
-    batch: int | None = None,
     stop: threading.Event | None = None,
 ) -> pa.Table:
-    """The rows of some samples: one per sample and epsilon, in the columns of ``SCHEMA``.
+    """The rows of one batch: one per sample and epsilon, in the columns of ``SCHEMA``.
 
     ``forward`` computes logits in place of the classifier, see ``onnx_forward``. Raises InputError
     where the classifier returns something else than finite logits.
     """
-    batch = batch or BATCH[classifier.device.type]
-    tables = []
-    for start in range(0, len(samples), batch):
-        chosen = list(samples[start : start + batch])
-        pixels = torch.stack([classifier.to_pixels(pictures.read(sample)) for sample in chosen])
-        labels = torch.tensor([pictures.picture(sample).label for sample in chosen])
-        images, labels = pixels.to(classifier.device), labels.to(classifier.device)
-        try:
-            rows = _sweep_batch(
-                classifier, settings, chosen, images, labels, forward or classifier, stop
-            )
-        except GradientError as error:
-            raise naming(error, pictures, chosen) from None
-        tables.append(rows)
-    return pa.concat_tables(tables)
+    pixels = torch.stack([classifier.to_pixels(pictures.read(sample)) for sample in samples])
+    labels = torch.tensor([pictures.picture(sample).label for sample in samples])
+    images, labels = pixels.to(classifier.device), labels.to(classifier.device)
+    try:
+        return _rows(classifier, settings, samples, images, labels, forward or classifier, stop)
+    except GradientError as error:
+        raise naming(error, pictures, samples) from None
 
 
 def naming(error: GradientError, pictures: Pictures, samples: Sequence[int]) -> GradientError:
@@ -142,10 +133,10 @@ def naming(error: GradientError, pictures: Pictures, samples: Sequence[int]) -> 
     return GradientError([f"sample {row.sample} ({row.name})"])
 
 
-def _sweep_batch(
+def _rows(
     classifier: Classifier,
     settings: SweepSettings,
-    samples: list[int],
+    samples: Sequence[int],
     images: torch.Tensor,
     labels: torch.Tensor,
     forward: Forward,
@@ -172,10 +163,10 @@ def _sweep_batch(
     if not bool(logits.isfinite().all()):
         raise InputError(
             f"the classifier {classifier.name} returned NaN or infinite logits for one of the "
-            f"samples {samples}; expected finite numbers."
+            f"samples {list(samples)}; expected finite numbers."
         )
     facts = {
-        "sample": torch.tensor(samples),
+        "sample": torch.tensor(list(samples)),
         "label": labels,
         "gradient_l1": size,
         "zero_gradients": zeros,
@@ -187,7 +178,7 @@ def _sweep_batch(
 def _direction(
     classifier: Classifier,
     settings: SweepSettings,
-    samples: list[int],
+    samples: Sequence[int],
     images: torch.Tensor,
     labels: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -272,7 +263,7 @@ class OnnxForward:
 
 
 # One export a classifier; each sweep probes it anew, so one of another state is never used.
-_EXPORTS: WeakKeyDictionary[Classifier, bytes] = WeakKeyDictionary()
+_EXPORTS: WeakKeyDictionary[Classifier, Forward] = WeakKeyDictionary()
 
 
 def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tuple[Forward, str]:
@@ -293,8 +284,8 @@ def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tup
         signs = torch.stack([attacks.random_signs(x, i) for i, x in enumerate(images)])
         images = torch.cat([images, attacks.perturb(images, signs, 8 / 255)])
         if classifier not in _EXPORTS:
-            _EXPORTS[classifier] = _exported(classifier, images)
-        forward = OnnxForward(_EXPORTS[classifier])
+            _EXPORTS[classifier] = OnnxForward(_exported(classifier, images))
+        forward = _EXPORTS[classifier]
         with torch.inference_mode():
             theirs, ours = (f(images).softmax(1).topk(2) for f in (forward, classifier))
     except Exception as error:  # exporters and runtimes raise whatever they meet

@@ -92,7 +92,7 @@ def naive(pictures, classifier: Classifier, settings: SweepSettings, loss) -> pd
 def test_the_table_equals_a_naive_loop(noise, trained, tiny, objective, loss, classes):
     classifier = Classifier(trained, COLORS, **OPTIONS) if classes == 3 else tiny(std=(0.01,) * 3)
     some = noise.every(3)
-    ours = frame(some, classifier, replace(GRID, objective=objective), batch=5)
+    ours = frame(some, classifier, replace(GRID, objective=objective))
     assert_same(ours, naive(some, classifier, GRID, loss))
     assert ours["predicted_class"].nunique() > 1  # else the comparison says little
     assert ours["correct_top5"].isna().all() == (classes == 3)
@@ -101,7 +101,7 @@ def test_the_table_equals_a_naive_loop(noise, trained, tiny, objective, loss, cl
 def test_of_five_classes_there_is_no_top5(noise):
     """Five of five always hold the label: an accuracy of 1 would be no finding."""
     five = Classifier(networks.seeded(classes=5), list("abcde"), **OPTIONS)
-    rows = frame(noise.every(6), five, GRID, batch=5)
+    rows = frame(noise.every(6), five, GRID)
     assert rows["correct_top5"].isna().all()
     assert rows["top_classes"].map(len).eq(5).all()
 
@@ -164,7 +164,7 @@ def test_a_picture_that_cannot_be_differentiated_is_named(noise, trained):
         InputError, match=r"gradient at sample 9 \(blue|sample 9 \(.*\.png\) is infinite"
     ):
         frame(noise, Classifier(cone, COLORS, **OPTIONS))
-    poisoned = Around(trained, after=lambda z: z + torch.where(z.argmax() == 0, torch.nan, 0))
+    poisoned = Around(trained, after=lambda z: z + torch.where(z.argmax(1, True) == 0, torch.nan, 0))
     with pytest.raises(InputError, match="NaN or infinite"):
         frame(noise, Classifier(poisoned, COLORS, **OPTIONS), replace(GRID, direction="random"))
 
@@ -215,7 +215,8 @@ class Branching(networks.Small):
 
 
 def test_another_engine_s_doubt_is_torch_s_job(noise, classifier, monkeypatch, capfd):
-    def engine(classifier=classifier) -> str:
+    def engine(classifier=None) -> str:
+        classifier = classifier or Classifier(networks.seeded(), COLORS, **OPTIONS)
         forward, name = sweep.onnx_forward(classifier, noise, 1000)
         assert forward is classifier
         return name
@@ -252,7 +253,7 @@ def test_only_what_is_missing_is_computed(noise, classifier, tmp_path):
     assert len(store.sweep(noise, classifier, finer, tmp_path, [0, 4, 8, 12], TORCH)) == 16
     assert calls.count == 12  # a gradient, and the pass of ε = 2
     whole = store.sweep(noise, classifier, GRID, tmp_path, machine=TORCH)
-    assert calls.count == 12 + 10 * 5  # 37 pictures, in parts of 16
+    assert calls.count == 12 + 10 * 5  # 37 pictures, in batches of four
     assert_same(whole, expected)
     assert len(store.sweep(noise, classifier, GRID, tmp_path, [], TORCH)) == 0
     assert calls.count == 62
@@ -275,7 +276,7 @@ def test_a_damaged_part_is_computed_again(noise, classifier, tmp_path, caplog, d
     pd.testing.assert_frame_equal(
         store.sweep(noise, classifier, GRID, tmp_path, machine=TORCH), expected
     )
-    assert calls.count == 4 * 5  # one part of 16, in batches of four
+    assert calls.count == 5  # one part is one batch
     (line,) = (record.getMessage() for record in caplog.records)
     assert str(part) in line
     assert "damaged" in line
@@ -310,7 +311,7 @@ def test_a_whole_table_needs_no_folder_to_write_to(noise, classifier, tmp_path, 
 
 
 def test_ctrl_c_stops_soon_and_keeps_whole_parts(noise, classifier, tmp_path, caplog):
-    Calls(classifier, stop_at=4 * 5 + 3)  # in the second part of 16, of three
+    Calls(classifier, stop_at=4 * 5 + 3)  # in the fifth part of eleven
     with pytest.raises(KeyboardInterrupt):
         store.sweep(noise, classifier, GRID, tmp_path, machine=replace(TORCH, workers=1))
     assert "the next run goes on" in caplog.text
@@ -318,11 +319,11 @@ def test_ctrl_c_stops_soon_and_keeps_whole_parts(noise, classifier, tmp_path, ca
         if "ThreadPool" in thread.name:
             thread.join(timeout=5)
             assert not thread.is_alive()
-    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    assert len(list(tmp_path.glob("*.parquet"))) == 4
     assert not list(tmp_path.glob("*.unfinished"))
     calls = Calls(other := Classifier(networks.copy_of(classifier.network), COLORS, **OPTIONS))
     assert_same(store.sweep(noise, other, GRID, tmp_path, machine=TORCH), frame(noise, classifier))
-    assert calls.count == (4 + 3) * 5
+    assert calls.count == 7 * 5
 
 
 SWEEP = """
