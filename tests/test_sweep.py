@@ -164,7 +164,8 @@ def test_a_picture_that_cannot_be_differentiated_is_named(noise, trained):
         InputError, match=r"gradient at sample 9 \(blue|sample 9 \(.*\.png\) is infinite"
     ):
         frame(noise, Classifier(cone, COLORS, **OPTIONS))
-    poisoned = Around(trained, after=lambda z: z + torch.where(z.argmax(1, True) == 0, torch.nan, 0))
+    nan = lambda z: torch.where(z.argmax(1, True) == 0, torch.nan, 0)  # noqa: E731
+    poisoned = Around(trained, after=lambda z: z + nan(z))
     with pytest.raises(InputError, match="NaN or infinite"):
         frame(noise, Classifier(poisoned, COLORS, **OPTIONS), replace(GRID, direction="random"))
 
