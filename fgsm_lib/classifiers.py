@@ -98,8 +98,10 @@ class Classifier(torch.nn.Module):
         self.network = copied(network).eval()
         self.name = name or type(self.network).__name__
         self.sha256 = sha256 or network_sha256(self.network)
+        there = next((p.device for p in self.network.parameters()), None)
         for key, values in {"mean": mean, "std": std}.items():
-            self.register_buffer(key, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
+            tensor = torch.tensor(values, dtype=torch.float32, device=there)
+            self.register_buffer(key, tensor.view(1, -1, 1, 1))
         # An attack differentiates with respect to the image. Without this, every backward pass
         # would also compute the gradients of all weights, twice the work, and throw them away.
         self.requires_grad_(False)
@@ -125,7 +127,7 @@ class Classifier(torch.nn.Module):
         watch = torch.nn.modules.module.register_module_forward_pre_hook(refuse)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                self(torch.zeros(2, self.channels, *_pair(self.crop)))
+                self(torch.zeros(2, self.channels, *_pair(self.crop), device=self.device))
         except InputError:
             raise
         except Exception:  # if something else is wrong, the door will say so

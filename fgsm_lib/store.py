@@ -233,9 +233,9 @@ def _executor(
                     "workers that live and have what is needed here. What is done is kept."
                 ) from error
         return
-    # One thread of torch a worker: torch lets go of Python's lock while it computes. On a GPU two,
-    # so that one decodes while the other computes.
-    workers = machine.workers or (torch.get_num_threads() if classifier.device.type == "cpu" else 2)
+    # One thread of torch a worker: torch lets go of Python's lock while it computes. On a GPU one
+    # is fastest: each further thread makes cuDNN begin anew.
+    workers = machine.workers or (torch.get_num_threads() if classifier.device.type == "cpu" else 1)
     job.stop = threading.Event()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
