@@ -60,9 +60,10 @@ GIVEN = {
     "FGSM_REPOSITORY": REPOSITORY,
     "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
 }
+REPLACED = ("data", "weights", "arch")  # of a profile
 os.environ |= {name: text for name, text in GIVEN.items() if text}
 try:
-    OWN = load_profile(PROFILE)
+    OWN = load_profile(PROFILE, **{key: GIVEN[f"FGSM_{key.upper()}"] for key in REPLACED})
     SHOWN = load_profile(OWN.shown) if OWN.shown else OWN  # whose pictures a reader looks at
     if REPOSITORY and not assemble.REPOSITORY.fullmatch(REPOSITORY):
         expected = "https://github.com/owner/name/tree/main"

@@ -1,4 +1,4 @@
-"""Make what ``fgsm_lib/demo`` ships: ``python demo/make.py pictures weights card`` (see README)."""
+"""Make what ``fgsm_lib/demo`` ships: ``python demo/make.py pictures weights plain card`` (see README)."""
 
 import hashlib
 import io
@@ -16,6 +16,7 @@ from scene import CLASS_NAMES
 SHIPPED = Path(__file__).resolve().parent.parent / "fgsm_lib" / "demo"
 PICTURES = SHIPPED / "toys.parquet"
 WEIGHTS = SHIPPED / "mobilenet_v3_small-toys.safetensors"
+PLAIN = SHIPPED / "mobilenet_v3_small-plain.safetensors"
 FACTS, PAGE = SHIPPED / "model_card.json", SHIPPED / "MODEL_CARD.md"
 TEMPLATE = Path(__file__).with_name("card.md")
 
@@ -73,10 +74,20 @@ def weights() -> None:
 
 
 @main.command()
+def plain() -> None:
+    """Train the second classifier: as the first, but never on attacked pictures."""
+    from train import train, weights_file
+
+    network, _ = train(hardened=False)
+    _write(PLAIN, weights_file(network))
+
+
+@main.command()
 def card() -> None:
     """Measure the shipped classifier on the shipped pictures, in a minute; write the model card."""
     facts = _write_facts(
         weights=_file_facts(WEIGHTS),
+        plain=_file_facts(PLAIN) | {"measured": measure_shipped(PLAIN)},
         pictures=_file_facts(PICTURES) | {"format": f"WebP of quality {QUALITY}"},
         measured_on=datetime.now(UTC).date().isoformat(),
         measured=measure_shipped(),
@@ -85,15 +96,15 @@ def card() -> None:
     _write(PAGE, TEMPLATE.read_text(encoding="utf-8").format(**facts).encode())
 
 
-def measure_shipped(every: int = 1) -> dict:
-    """``train.measure`` of the shipped classifier, on every n-th of the shipped pictures."""
+def measure_shipped(weights: Path = WEIGHTS, every: int = 1) -> dict:
+    """``train.measure`` of a shipped classifier, on every n-th of the shipped pictures."""
     from train import ARCHITECTURE, measure
 
     from fgsm_lib import load_classifier
     from fgsm_lib.datasets import demo_toys
 
     toys = demo_toys().every(every)
-    return measure(load_classifier(ARCHITECTURE, toys.class_names, WEIGHTS), toys, EPSILON_255)
+    return measure(load_classifier(ARCHITECTURE, toys.class_names, weights), toys, EPSILON_255)
 
 
 def _file_facts(path: Path) -> dict:

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+NETWORKS = {
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "efficientnet_lite1": "EfficientNet-Lite1",
+    "googlenet": "GoogLeNet",
+    "mobilenet_v3_small": "MobileNetV3-small",
+    "squeezenet1_0": "SqueezeNet 1.0",
+}
+
 
 def number(value: float, digits: int = 2, sign: str = "-") -> str:
     """``"−0.25"`` with a real minus sign, never ``"−0.00"``; ``sign="+"`` for ``"+0.25"``, too."""
@@ -39,6 +47,11 @@ def interval_text(low: float, high: float, digits: int = 2) -> str:
 def short_name(class_name: str) -> str:
     """The first synonym of an ImageNet class name: "barrel" for "barrel, cask"."""
     return class_name.split(",")[0].strip()
+
+
+def network_name(arch: str) -> str:
+    """An architecture as it is written: "EfficientNet-Lite0" for "efficientnet_lite0"."""
+    return NETWORKS.get(arch, arch)
 
 
 def first_line(error: BaseException) -> str:

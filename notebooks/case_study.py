@@ -24,6 +24,7 @@ from fgsm_lib import analysis, figures, gallery, published
 from fgsm_lib.attacks import input_gradient
 from fgsm_lib.show import credit, escape, say, show, slider
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 # Which sample of the original page a photograph of this site plays.
 PLAYS = {"coffee": 132, "camera": 766, "rocket": 528}
@@ -32,9 +33,16 @@ PLAYS = {"coffee": 132, "camera": 766, "rocket": 528}
 study = open_study(profile)
 case = study.case(sample)
 table, names = case.table, study.names
+network = network_name(study.classifier.name)
 label = escape(case.name(case.picture.label))
 wrong = table[~table["correct"]]
 last = analysis.eps(table["epsilon_255"].max())
+
+
+def link(epsilon_255):
+    """An ε as a link that moves the slider there."""
+    return f'<a href="#epsilon={epsilon_255:g}">{epsilon_255:g}/255</a>'
+
 
 # %% tags=["remove-input"]
 start, steps = table.iloc[0], len(table) - 1  # ε = 0 is no step
@@ -45,17 +53,17 @@ elif wrong.empty:
     low = table.loc[table["confidence"].idxmin()]
     found = (
         f"That is its label. One step along the sign of the gradient makes it less sure, "
-        f"{low['confidence']:.0%} at {low['epsilon_255']:g}/255, but at none of {steps} values of ε "
+        f"{low['confidence']:.0%} at {link(low['epsilon_255'])}, but at none of {steps} values of ε "
         f"up to {last} wrong."
     )
 else:
     first = wrong.iloc[0]
     found = (
         f"That is its label. One step along the sign of the gradient makes it wrong at {len(wrong)} "
-        f"of {steps} values of ε up to {last}, first at {first['epsilon_255']:g}/255: "
+        f"of {steps} values of ε up to {last}, first at {link(first['epsilon_255'])}: "
         f"*{escape(case.name(first['predicted_class']))}*, {first['confidence']:.0%}."
     )
-say(f"The classifier, {study.classifier.name}, sees {seen}. {found}")
+say(f"The classifier, {network}, sees {seen}. {found}")
 
 # %% tags=["remove-input"]
 # Where the step tells most: the surest wrong answer, else the lowest confidence.
@@ -167,7 +175,7 @@ curve, record = (
 )
 both = {"published, GoogLeNet": curve}
 if sample in PLAYS:  # elsewhere, the curve of this run is the figure above
-    both[f"recorded, {study.classifier.name}"] = record
+    both[f"recorded, {network}"] = record
     control = published.record_sample(theirs, "random")
     both["random signs, recorded"] = control
 if curve is not None:
@@ -199,7 +207,7 @@ if sample in PLAYS and record is not None:
     low, stop = record.loc[record["confidence"].idxmin()], record.iloc[-1]
     by = f" Photograph {theirs}: [{escape(facts['author'])}]({facts['page_url']}), {facts['license']}."
     say(
-        f"{study.classifier.name} on that photograph (*{escape(facts['label'])}*, recorded): "
+        f"{network} on that photograph (*{escape(facts['label'])}*, recorded): "
         f"{record['confidence'].iloc[0]:.0%}, lowest {low['confidence']:.0%} at "
         f"{low['epsilon_255']:g}/255 as *{escape(low['class'])}*, {stop['confidence']:.0%} at "
         f"{stop['epsilon_255']:g}/255 as *{escape(stop['class'])}*; wrong at "

@@ -38,7 +38,7 @@ from fgsm_lib.analysis import Estimate, eps, number, shape, upto
 from fgsm_lib.perception import delta_e
 from fgsm_lib.show import code, say, show
 from fgsm_lib.study import open_study
-from fgsm_lib.words import short_name
+from fgsm_lib.words import network_name, short_name
 
 # %% tags=["remove-cell"]
 VERDICTS = (
@@ -894,7 +894,10 @@ study, record = open_study(profile), published.record()
 original = published.covers_all(study.pictures)
 sides = {"published": theirs()}
 if original:
-    sides["this run"], network = measured(study), study.classifier.name
+    sides["this run"], network = (
+        measured(study),
+        network_name(study.classifier.name),
+    )
 elif record:
     sides["recorded run"], network = (
         recorded(),

@@ -24,6 +24,7 @@ import pandas as pd
 from fgsm_lib import analysis, figures, gallery, published
 from fgsm_lib.show import credit, escape, say, show
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 study = open_study(profile)
 photos = study.shown
@@ -31,9 +32,9 @@ photos = study.shown
 # %% tags=["remove-input"]
 say(
     f"Two kinds of pictures appear on this site. What you look at one by one are "
-    f"{len(photos.pictures)} photographs, attacked in `{photos.classifier.name}`, an ImageNet "
+    f"{len(photos.pictures)} photographs, attacked in {network_name(photos.classifier.name)}, an ImageNet "
     f"classifier. The statistics are taken on {len(study.pictures)} {study.profile.kind} "
-    f"({study.profile.title}) and `{study.classifier.name}`."
+    f"({study.profile.title}) and {network_name(study.classifier.name)}."
     + (
         " They are toys so that this site can be built anywhere, and the statistics are about them "
         "alone; what was found on the original's 1000 photographs is recorded beside them."
@@ -139,7 +140,7 @@ show(
         )
     ),
     name="tab-clean",
-    caption=f"`{study.classifier.name}` on the {len(clean)} clean pictures (95% interval).",
+    caption=f"{network_name(study.classifier.name)} on the {len(clean)} clean pictures (95% interval).",
 )
 if published.covers_all(study.pictures):
     theirs = published.clean_predictions()

@@ -29,6 +29,7 @@ from fgsm_lib import analysis, figures, published
 from fgsm_lib.analysis import eps, percent
 from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 study = open_study(profile)
 original = published.covers_all(study.pictures)
@@ -98,7 +99,7 @@ record = published.record()
 if record and not original:
     theirs = record["verdicts"]
     say(
-        f"**On the original's photographs** (recorded, {record['provenance']['classifier']}, "
+        f"**On the original's photographs** (recorded, {network_name(record['provenance']['classifier'])}, "
         f"{theirs['exact']['n']} correctly classified): ρ = {theirs['exact']['rho']:.2f} "
         f"({theirs['exact']['low']:.2f} to {theirs['exact']['high']:.2f}), {theirs['exact']['word']}; "
         f"on pictures saved in 8 bits ρ = {theirs['saved']['rho']:.2f} "

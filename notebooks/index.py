@@ -21,6 +21,7 @@ from fgsm_lib import analysis, published
 from fgsm_lib.analysis import percent
 from fgsm_lib.show import credit, escape, say, show, slider
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 study = open_study(profile)
 photos = study.shown
@@ -35,7 +36,7 @@ before = case.row(0)
 show(
     slider(case, best["epsilon_255"], hero=True),
     name="fig-home",
-    caption=f"{photos.classifier.name}, an ImageNet classifier, sees "
+    caption=f"{network_name(photos.classifier.name)}, an ImageNet classifier, sees "
     f"*{escape(case.name(before['predicted_class']))}* ({percent(before['confidence'])}) in the "
     "photograph. Move ε. The middle picture is what is added, amplified; the button takes random "
     f"signs in its place, the control. {credit(case.picture)}",
@@ -56,7 +57,7 @@ if record and not published.covers_all(study.pictures):
     verdict = record["verdicts"]
     say(
         f"**On the 1000 photographs of the original experiment**, recorded with "
-        f"{record['provenance']['classifier']}:\n\n"
+        f"{network_name(record['provenance']['classifier'])}:\n\n"
         f"- One step of 1/255 takes top-1 accuracy from **{percent(curve[0], 1)}** to "
         f"**{percent(curve[1], 1)}**, one of 4/255 to {percent(curve[4], 1)}. At 16/255 it is "
         f"{percent(curve[16], 1)}: a larger step is not always worse.\n"
@@ -88,7 +89,7 @@ what = "**On 1000 generated pictures of toys**, which this site computes anew wh
     if profile == "demo" else f"**On these {len(study.pictures)} {study.profile.kind}**"  # fmt: skip
 say(
     f"{what}:\n\n"
-    f"- `{study.profile.arch}` classifies **{percent(top1[0], 1)}** correctly, "
+    f"- {network_name(study.profile.arch)} classifies **{percent(top1[0], 1)}** correctly, "
     f"**{percent(top1[1], 1)}** after a step of 1/255, **{percent(top1[4], 1)}** after 4/255.\n"
     f"- The direction counts: random signs of 4/255, the control, leave {percent(chance[4], 1)} right "
     f"where the gradient's signs leave {percent(shared[4], 1)} ({control['sample'].nunique()} "

@@ -25,6 +25,7 @@ import torch
 from fgsm_lib import analysis, attacks, figures, gallery, perception
 from fgsm_lib.show import code, credit, show
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 study = open_study(profile)
 photos = study.shown
@@ -174,7 +175,7 @@ show(
     ),
     name="tab-iterative-smallest",
     caption="The smallest ε of the grid 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20 (in 1/255) at which the "
-    f"saved photograph is seen as another class by `{net.name}`. These are a few pictures and no "
+    f"saved photograph is seen as another class by {network_name(net.name)}. These are a few pictures and no "
     "statistic.",
 )
 
@@ -199,10 +200,6 @@ show(
 )
 
 # %% [markdown]
-# ## What it means
-#
-# All attacks here are *white-box*: who attacks knows the network, its weights and its
-# preprocessing, and may change every color value by up to ε. This is the strongest {term}`threat
-# model` short of changing the network, and the one under which a defense is judged. That a
-# picture resists one step of FGSM says little: the methods above find what FGSM misses, and a
-# picture that no method here fools may still be fooled by another.
+# That a picture resists one step of FGSM says little: these methods find what FGSM misses, and a
+# picture that no method here fools may still be fooled by another. [What it
+# means](meaning.ipynb) goes on from here.

@@ -32,6 +32,7 @@ from fgsm_lib.perception import to_uint8
 from fgsm_lib.show import credit, escape, say, show
 from fgsm_lib.slider import Widget, lossless
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 study = open_study(profile)
 photos = study.shown
@@ -56,10 +57,6 @@ say(
 
 # %% tags=["remove-input"]
 studies = {one.classifier.name: one for one in (study, photos)}
-titles = {
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "mobilenet_v3_small": "MobileNetV3, toys",
-}
 offered = [(photos, sample) for sample in photos.pictures.samples]
 if study is not photos:
     offered += [
@@ -86,7 +83,11 @@ for home, sample in offered:
     pictures.append({"name": shown, "file": file, "labels": labels})
     credits.append(credit(one))
 data = {
-    "networks": {name: titles.get(name, name) for name in studies},
+    "networks": {
+        name: network_name(name)
+        + (", toys" if one.profile.pictures == "toys" else "")
+        for name, one in studies.items()
+    },
     "pictures": pictures,
     "epsilons": [
         float(epsilon) for epsilon in photos.profile.epsilon_255.cases

@@ -24,6 +24,7 @@ import pandas as pd
 
 from fgsm_lib import figures
 from fgsm_lib.show import say, show
+from fgsm_lib.words import network_name
 
 # %% [markdown]
 # The attacked picture is $\tilde{x}(\epsilon) = \mathrm{clip}(x + \epsilon\,\mathrm{sign}\,g)$,
@@ -47,49 +48,55 @@ bare = times[times.index.str.startswith("bare passes, torch")].min()
 times = times[~times.index.str.startswith("bare passes, torch")]
 times.loc["bare passes, torch"] = bare
 ratios = times / times.loc["this library"]
+LOOP = "the original's loop"
 
 # %% tags=["remove-input"]
 first = times.columns[0]
-loop = ratios.loc["the original's loop", first]
+facts = record["networks"]
+
+
+def slower(way):
+    return f"{ratios.loc[way, first]:.1f}"
+
+
 say(
-    f"With `{first}`, this library takes {times.loc['this library', first]:.2f} ms a picture and ε, "
-    f"PyTorch's bare passes {ratios.loc['bare passes, torch', first]:.1f} times as long, foolbox as "
-    f"documented {ratios.loc['foolbox, as documented', first]:.1f} times, the original's loop "
-    f"{loop:.1f} times. Each is the median of {record['rounds']} "
-    f"rounds in turns over {record['images']} pictures and {len(record['epsilon_255'])} ε, on "
-    f"{record['machine']}; only the ratios mean something elsewhere. "
-    + " ".join(
-        f"With `{k}` the forward passes were computed by {v['engine']}"
-        + (
-            f"; its export, {v['export_seconds']:.1f} s, comes once and is not counted."
-            if v["export_seconds"]
-            else "."
-        )
-        for k, v in record["networks"].items()
-    )
+    f"With the toys' {network_name(first)}, this library takes {times.loc['this library', first]:.2f} "
+    f"ms a picture and ε, PyTorch's bare passes {slower('bare passes, torch')} times as long. As "
+    f"documented, foolbox takes {slower('foolbox, as documented')} times as long, torchattacks "
+    f"{slower('torchattacks, as documented')}, cleverhans {slower('cleverhans, as documented')} "
+    f"times; the original's loop {slower(LOOP)} times. Each is the median of {record['rounds']} rounds "
+    f"in turns over {facts[first]['images']} pictures and {len(record['epsilon_255'])} ε, on "
+    f"{record['machine']}; only the ratios mean something elsewhere."
 )
 
 # %% tags=["hide-input"]
 show(
     figures.bars(
-        times[first].sort_values(),
+        times[first].dropna().sort_values(),
         "milliseconds a picture and ε",
         horizontal=True,
     ),
     name="fig-speed",
-    caption=f'Time of the same sweep with `{first}`. "Bare passes" attack nothing: they are the '
+    caption=f'Time of the same sweep with {network_name(first)}. "Bare passes" attack nothing: they are the '
     'floor. "As documented": batches of 50; "best layout": channels last, batches of 8, a worker '
     "on each core.",
 )
 
 # %% tags=["remove-input"]
-shown = ratios.map("{:.2f}".format).reset_index(
-    names="times as long as this library"
-)
+shown = ratios.rename(columns=network_name)
+shown = shown.map(lambda ratio: f"{ratio:.2f}" if ratio == ratio else "–")
 show(
-    shown,
+    shown.reset_index(names="times as long as this library"),
     name="tab-speed",
-    caption="How many times as long as this library's sweep each way takes, by network.",
+    caption="How many times as long as this library's sweep each way takes, by network. Bare passes "
+    "are one gradient and the forward passes, with nothing around them: below 1 is what the sweep "
+    "pays for reading, stepping and keeping. The libraries ran beside the toys' network only; of "
+    + ", ".join(
+        f"{network_name(k)} {v['images']} pictures were swept ({v['engine']}; its export, "
+        f"{v['export_seconds']:.1f} s, comes once and is not counted)"
+        for k, v in facts.items()
+    )
+    + ".",
 )
 
 # %% [markdown]

@@ -23,6 +23,8 @@ CLOSELY = {"confidence": 0.003, "random_confidence": 0.003, "rho": 0.01, "low": 
 CLOSELY |= {"n": 1} | dict.fromkeys(("epsilon_255", "predicted_class", "random_predicted_class"), 0)
 CURVE = ["epsilon_255", "n", "top1", "top5", "confidence"]
 
+COMPUTE = store._compute
+
 pytestmark = pytest.mark.site
 demo_only = pytest.mark.skipif(PROFILE != "demo", reason="no site of the demo in _build/html")
 
@@ -112,6 +114,15 @@ def test_the_numbers_are_those_of_the_last_time(demo, numbers, dataframe_regress
     dataframe_regression.check(frame, tolerances=tolerances, basename=numbers.__name__)
 
 
+@pytest.mark.slow
+def test_the_numbers_hold_without_onnx_runtime(tmp_path, dataframe_regression):
+    machine = store.Machine(engine="torch")
+    frame = all_pictures(study.open_study("demo", results=tmp_path, machine=machine))
+    tolerances = {name: {"atol": CLOSELY.get(name, 0.004), "rtol": 1e-9} for name in frame}
+    frame = frame.astype(float).round(6)
+    dataframe_regression.check(frame, tolerances=tolerances, basename="all_pictures")
+
+
 @demo_only
 def test_the_verdicts_on_the_claims(data_regression):
     rows = soup("claims.html").select(".claims tr[id]")
@@ -144,3 +155,26 @@ def test_the_photographs_agree_with_an_independent_computation(read):
     assert np.abs(np.subtract(sizes, [15, 118, 121, 88, 143])).max() <= 1
     assert abs((analysis.fates(table, 20) == analysis.NEVER).sum() - 63) <= 2
     assert (analysis.fates(table, 128) == analysis.NEVER).sum() == 0
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_torch_alone_sees_the_same_classes(read, tmp_path):
+    """Every 25th photograph at every ε, but where two classes are as good as equally probable."""
+    options = {"data": PHOTOGRAPHS, "arch": "efficientnet_lite0"}
+    try:
+        opened = read("nips2017", **options)
+        ours = opened.table(every=25)
+    except InputError as reason:
+        pytest.skip(f"no tables of the 1000 photographs: {reason}")
+    swept = store.Machine(engine="torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_compute", COMPUTE)
+        theirs = study.open_study("nips2017", results=tmp_path, machine=swept, **options)
+        theirs = theirs.table(every=25)
+    assert len(ours) == len(theirs) == 40 * 29
+    tops = np.stack(theirs["top_confidences"])
+    clear = tops[:, 0] - tops[:, 1] > 1e-3
+    same = ours["predicted_class"] == theirs["predicted_class"]
+    assert same[clear].all()
+    assert np.abs(ours["confidence"] - theirs["confidence"]).max() < 1e-3

@@ -1,6 +1,6 @@
 """Profiles: which pictures, which classifier, which epsilons and which objective go together.
 
-A profile is a TOML file. Three are built in (the files beside this one); any other is named by its
+A profile is a TOML file. Four are built in (the files beside this one); any other is named by its
 path, so nobody has to edit the library to study another network or other pictures.
 """
 
@@ -82,23 +82,23 @@ def load_profile(
     """A built-in profile by name, or one's own by the path of its TOML file.
 
     ``data``, ``weights`` and ``arch`` replace what the file says. Where they are not given, the
-    environment variables FGSM_DATA, FGSM_WEIGHTS and FGSM_ARCH are looked at. The profiles of the
-    demo bring their own pictures and classifier.
+    environment variables FGSM_DATA, FGSM_WEIGHTS and FGSM_ARCH are looked at. The toys and the
+    photographs, which every build shows, bring their own pictures and classifier.
 
     Raises InputError where the file or a value in it is not as expected.
     """
     path = _find(str(name))
     profile = _parse(path)
-    if profile.pictures == "photographs":  # shown by every build, whatever it attacks beside them
-        return profile
     given = {"data": data, "weights": weights, "arch": arch}
-    given = {key: value or os.environ.get(f"FGSM_{key.upper()}") for key, value in given.items()}
-    given = {key: value for key, value in given.items() if value}
-    if given and profile.pictures == "toys":
+    if any(given.values()) and profile.pictures == "toys":
         raise InputError(
             f"the profile {profile.name} brings its own pictures and classifier; for other "
             "data or weights add PROFILE=nips2017 (--profile nips2017)."
         )
+    if profile.pictures != "folder":
+        return profile
+    given = {key: value or os.environ.get(f"FGSM_{key.upper()}") for key, value in given.items()}
+    given = {key: value for key, value in given.items() if value}
     for key in given.keys() & {"data", "weights"}:
         given[key] = str(Path(given[key]).expanduser().absolute())
     if given.keys() & {"weights", "arch"}:
