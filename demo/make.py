@@ -1,4 +1,4 @@
-"""Make what ``fgsm_lib/demo`` ships: ``python demo/make.py pictures weights plain card`` (see README)."""
+"""Make what ``fgsm_lib/demo`` ships: ``python demo/make.py pictures weights plain card``."""
 
 import hashlib
 import io
