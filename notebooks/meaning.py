@@ -147,7 +147,7 @@ say(
 # step of up to 2/255. A second network had the same training on unchanged pictures alone.
 
 # %%
-toys = {"hardened": open_study("demo"), "plain": open_study("plain")}
+toys = {"hardened": open_study("demo"), "unhardened": open_study("plain")}
 grid = (0, 0.25, 0.5, 1, 2, 4, 8)
 tables = {
     name: one.table(every=4, epsilon_255=grid) for name, one in toys.items()
@@ -161,7 +161,7 @@ show(
         curves, "top1", "top-1 accuracy", analysis.curve(control)
     ),
     name="fig-hardening",
-    caption=f"Top-1 accuracy of the two networks under FGSM, of {curves['plain']['n'].max():.0f} toys "
+    caption=f"Top-1 accuracy of the two networks under FGSM, of {curves['unhardened']['n'].max():.0f} toys "
     "each, with 95% intervals; random signs are those on the hardened one.",
 )
 
@@ -173,9 +173,9 @@ at = {
 first = {
     name: analysis.clean(table)["correct"] for name, table in tables.items()
 }
-cost = analysis.difference(first["hardened"], first["plain"])
+cost = analysis.difference(first["hardened"], first["unhardened"])
 say(
-    f"At 1/255 the plain network keeps {analysis.percent(at['plain'][1])} of the toys right, the "
+    f"At 1/255 the unhardened network keeps {analysis.percent(at['unhardened'][1])} of the toys right, the "
     f"hardened one {analysis.percent(at['hardened'][1])}; at 8/255, four times the step it was "
     f"trained with, {analysis.percent(at['hardened'][8])}. On clean pictures the hardened network's "
     f"accuracy differs by {analysis.number(100 * cost.value, 1, '+')} points "
@@ -185,7 +185,7 @@ say(
 
 # %% [markdown]
 # One toy, the first that both see correctly with at least 90% and that a step of 1/255 turns for
-# the plain network alone:
+# the unhardened network alone:
 
 # %%
 rows = {
@@ -194,8 +194,8 @@ rows = {
 sure = {n: t.xs(0.0, level=1)["confidence"] >= 0.9 for n, t in rows.items()}
 at_0 = {n: t.xs(0.0, level=1)["correct"] & sure[n] for n, t in rows.items()}
 at_1 = {n: t.xs(1.0, level=1)["correct"] for n, t in rows.items()}
-both = at_0["plain"] & at_0["hardened"]
-sample = (both & ~at_1["plain"] & at_1["hardened"]).idxmax()
+both = at_0["unhardened"] & at_0["hardened"]
+sample = (both & ~at_1["unhardened"] & at_1["hardened"]).idxmax()
 
 # %% tags=["hide-input"]
 for name, one in toys.items():
