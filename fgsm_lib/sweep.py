@@ -27,7 +27,7 @@ from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import Pictures
 from fgsm_lib.words import first_line
 
-BATCH = {"cpu": 8, "cuda": 128, "mps": 32}  # pictures a pass; on two cores the best of 4 to 32
+BATCH = {"cpu": 4, "cuda": 128, "mps": 32}  # pictures a pass; more are no faster and take memory
 TOP = 5
 REPAID = 400  # forward passes that repay the second or two of an export
 TIE = 1e-4  # where two probabilities are closer than this, float rounding may decide
