@@ -158,7 +158,6 @@ def test_the_photographs_agree_with_an_independent_computation(read):
 
 
 @pytest.mark.real
-@pytest.mark.slow
 def test_torch_alone_sees_the_same_classes(read, tmp_path):
     """Every 25th photograph at every ε, but where two classes are as good as equally probable."""
     options = {"data": PHOTOGRAPHS, "arch": "efficientnet_lite0"}
