@@ -174,10 +174,5 @@ def for_jupyter(notebook: NotebookNode) -> NotebookNode:
 
 
 def plain(text: str) -> str:
-    """MyST Markdown as Jupyter can show it: without roles, labels and directives.
-
-    Links to other notebooks stay; of those to what only the site has, the words do.
-    """
-    text = re.sub(r"^[:`]{3,}\{[\w-]+\} *(.*)$", r"**\1**", readable(text), flags=re.M)
-    text = re.sub(r"^(\*{4}|:{3,}|`{4,}|\([\w-]+\)=)$\n?", "", text, flags=re.M)
-    return re.sub(r"\[([^\]]+)\]\((?:book/|#|<#)[^)]*\)", r"\1", text)
+    """Markdown as Jupyter can show it, with the words alone of links to what only the site has."""
+    return re.sub(r"\[([^\]]+)\]\((?:book/|#|<#)[^)]*\)", r"\1", readable(text))
