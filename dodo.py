@@ -73,6 +73,7 @@ except InputError as error:
 
 FOLDER = BUILD / OWN.name  # what is built for this profile
 TABLES, LIVE, RUNTIME = FOLDER / "tables.json", FOLDER / "live", BUILD / "npm"
+OFFERED = FOLDER / "offered"  # the tables, as the site offers them
 WHEEL = BUILD / "wheel" / f"fgsm_lib-{__version__}-py3-none-any.whl"
 FOLDER.mkdir(parents=True, exist_ok=True)
 
@@ -147,7 +148,7 @@ def task_tables() -> dict:
         "actions": [compute_tables],
         "file_dep": [*modules(LIBRARY / "cli.py"), *PROFILE_FILES],
         "uptodate": [config_changed(CHOICE + str(SAMPLES)), as_left],
-        "targets": [TABLES],
+        "targets": [TABLES, OFFERED / f"{OWN.name}.parquet"],
     }
 
 
@@ -209,12 +210,12 @@ def task_site() -> dict:
     pages = [FOLDER / "pages" / page for page in PAGES]
     book, live = FOLDER / "book", [LIVE, RUNTIME]
     made = [WHEEL, LIVE / "manifest.json", RUNTIME / "missing.txt"]
-    made += [page / "page.ipynb" for page in pages]
+    made += [OFFERED / f"{OWN.name}.parquet", *(page / "page.ipynb" for page in pages)]
     return {
         "actions": [
             (assemble.stage, [book, ROOT, TOC, pages]),
             (assemble.render, [book, rendered]),
-            (assemble.publish, [rendered, html, pages, WHEEL, live, OWN.name]),
+            (assemble.publish, [rendered, html, pages, WHEEL, OFFERED, live, OWN.name]),
         ],
         "file_dep": [*assemble.files(ROOT / "book"), ROOT / "_config.yml", *made],
         "uptodate": [
@@ -242,11 +243,12 @@ def build_wheel() -> None:
 
 
 def compute_tables() -> TaskFailed | None:
-    """Fetch, sweep, and list the parts with their hashes: what the notebooks depend on."""
+    """Fetch, sweep, offer, and list the parts with their hashes: what the notebooks depend on."""
     fgsm = ("-m", "fgsm_lib.cli")
     samples = [option for text in SAMPLES for option in ("--case", text)]
     failed = run(*fgsm, "fetch", "nips2017", "--to", str(FETCHED)) if FETCHED else None
-    failed = failed or run(*fgsm, "sweep", "--all", "--profile", PROFILE, *samples)
+    sweep = (*fgsm, "sweep", "--all", "--profile", PROFILE, "--offer", str(OFFERED))
+    failed = failed or run(*sweep, *samples)
     parts = [
         part
         for name in sorted({OWN.name, SHOWN.name})
@@ -318,7 +320,8 @@ def interrupt(*_) -> None:
 
 
 DOIT_CONFIG = {
-    "default_tasks": [f"notebook:{LONGEST}", "site"],  # what takes longest begins
+    # What takes longest begins.
+    "default_tasks": [f"notebook:{page}" for page in PAGES if page == LONGEST] + ["site"],
     "dep_file": str(FOLDER / "doit.db"),
     "backend": "sqlite3",
     "reporter": Reporter,

@@ -3,8 +3,9 @@
 Read in this order: ``attacks`` (the method; its arguments are looked at in ``checks``),
 ``classifiers`` (a network behind its preprocessing), ``networks`` and ``weights`` (where it comes
 from), ``pictures``, ``classes`` and ``datasets`` (what is attacked), ``sweep`` and ``store`` (many
-pictures at many ε, kept), ``study`` (all of it opened at once), ``analysis`` and ``perception``
-(what tables and pictures say), ``figures`` and ``show`` (how it is shown).
+pictures at many ε, kept), ``offered`` (and handed on), ``study`` (all of it opened at once),
+``analysis`` and ``perception`` (what tables and pictures say), ``figures`` and ``show`` (how it is
+shown).
 """
 
 from importlib import import_module
@@ -21,6 +22,10 @@ _HOMES = {
 
 class InputError(ValueError):
     """Something that was given cannot be used; the message says what, and what was expected."""
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook the sentence alone: what leads to it is no fault of the library."""
+        return [f"InputError: {self}"]
 
 
 def __getattr__(name: str):

@@ -209,7 +209,8 @@ def save(output: Path, classifier, image, adversarial, epsilon_255: float) -> No
 @click.option("--workers", type=click.IntRange(1), help="Passes at the same time.")
 @click.option("--all", "everything", is_flag=True, help="Every table that the site shows.")
 @click.option("--case", "cases", multiple=True, metavar="SAMPLE", help="A case study's, too.")
-def sweep(name, data, weights, arch, scheduler, batch, workers, everything, cases) -> None:
+@click.option("--offer", type=FILE, help="A folder for the tables, to hand on as single files.")
+def sweep(name, data, weights, arch, scheduler, batch, workers, everything, cases, offer) -> None:
     """Attack every picture of a profile at every epsilon.
 
     The table is kept as Parquet files under _build/<profile>/tables. What is there is not computed
@@ -222,6 +223,7 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
             raise InputError(
                 f"{path}: no such file or folder; the profile {profile.name} names it."
             )
+    from fgsm_lib import offered
     from fgsm_lib.store import Machine
     from fgsm_lib.study import open_study  # torch: seconds to import
 
@@ -232,6 +234,9 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
         _ = study.case(int(case)) if case.isdigit() else study.shown.case(case)
     for title, table in every_table(study) if everything else [("FGSM", study.table())]:
         click.echo(f"{title}: {len(table)} rows")
+    if offer:
+        for one in [study] if study.shown is study else [study, study.shown]:
+            offered.offer(one, offer / f"{one.profile.name}.parquet")
     click.echo(f"in {study.folder}")
 
 
@@ -263,6 +268,10 @@ def every_table(study) -> Iterator[tuple[str, object]]:
             yield f"{objective}, {clip}", table
     for case in study.cases:
         yield case.picture.name, case.table
+    shown = study.shown
+    for direction in ("gradient", "random") if shown is not study else ():
+        grid = shown.profile.epsilon_255.cases
+        yield f"{direction}, shown", shown.table(direction, epsilon_255=grid)
 
 
 @main.command()

@@ -90,7 +90,7 @@ def sweep(
     samples = pictures.samples if samples is None else list(dict.fromkeys(samples))
     table = _held(folder, settings, samples)
     if len(table) < len(samples) * len(settings.epsilon_255):
-        with _locked(folder):  # who comes second finds it done
+        with locked(folder):  # who comes second finds it done
             held = _held(folder, settings, samples, mend=True)
             batch = machine.batch or BATCH[classifier.device.type]
             missing = _missing(held, settings, samples, batch)
@@ -113,7 +113,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """One sweep at a time writes into the folder; the system frees the lock of a killed one."""
     with contextlib.ExitStack() as stack:
         with writing(folder):
@@ -127,7 +127,16 @@ def _locked(folder: Path) -> Iterator[None]:
 def _held(
     folder: Path, settings: SweepSettings, samples: list[int], mend: bool = False
 ) -> pd.DataFrame:
-    """The rows that the folder has, ordered; ``mend`` removes parts that cannot be read."""
+    """The rows of the settings and samples that the folder has, ordered."""
+    chosen = pc.field("sample").isin(samples)
+    chosen &= pc.field("epsilon_255").isin(list(settings.epsilon_255))
+    order = ["sample", "epsilon_255"]
+    table = rows(folder, mend).filter(chosen).to_pandas().drop_duplicates(order)
+    return table.sort_values(order, ignore_index=True)
+
+
+def rows(folder: Path, mend: bool = False) -> pa.Table:
+    """All rows of a folder, some perhaps twice; ``mend`` removes parts that cannot be read."""
     parts = [SCHEMA.empty_table()]
     for path in sorted(folder.glob("*.parquet")):
         try:
@@ -138,11 +147,7 @@ def _held(
                 LOG.warning("%s: damaged (%s); computed again.", path, first_line(error))
                 with writing(folder):
                     path.unlink(missing_ok=True)
-    chosen = pc.field("sample").isin(samples)
-    chosen &= pc.field("epsilon_255").isin(list(settings.epsilon_255))
-    order = ["sample", "epsilon_255"]
-    table = pa.concat_tables(parts).filter(chosen).to_pandas().drop_duplicates(order)
-    return table.sort_values(order, ignore_index=True)
+    return pa.concat_tables(parts)
 
 
 def _missing(
@@ -183,7 +188,7 @@ def _compute(pictures, classifier, settings, folder, missing, machine) -> None:
             name = hashlib.sha256(repr((samples, epsilons)).encode()).hexdigest()[:12]
             table = future.result()
             with writing(folder):
-                _write(folder / f"{samples[0]:07d}-{name}.parquet", table)
+                write(folder / f"{samples[0]:07d}-{name}.parquet", table)
             bar.update(len(samples))
 
 
@@ -203,11 +208,11 @@ def _handed(job: _Job) -> _Job:
     return job
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    """A part appears whole or not at all."""
+def write(path: Path, table: pa.Table, **options) -> None:
+    """A file of Parquet that appears whole or not at all."""
     unfinished = path.with_suffix(".unfinished")
     try:
-        pq.write_table(table, unfinished, write_page_checksum=True)
+        pq.write_table(table, unfinished, write_page_checksum=True, **options)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import msgspec
 import pandas as pd
 import torch
 
-from fgsm_lib import InputError, attacks, datasets, published
+from fgsm_lib import InputError, attacks, datasets, offered, published
 from fgsm_lib.checks import GradientError
 from fgsm_lib.classifiers import Classifier, check_door
 from fgsm_lib.datasets import Picture, Pictures
@@ -91,10 +91,10 @@ class Study:
             raise InputError(f"samples is {samples!r}; expected a list of sample numbers.")
         rows = self.pictures.rows if samples is None else map(self.pictures.picture, samples)
         chosen = [row.sample for row in rows if row.sample % every == 0]
-        folder = self._table_folder(settings)
+        folder = self.table_folder(settings)
         return sweep(self.pictures, self.classifier, settings, folder, chosen, self.machine)
 
-    def _table_folder(self, settings: SweepSettings) -> Path:
+    def table_folder(self, settings: SweepSettings) -> Path:
         """The folder of one kind of table, by a fingerprint of all that its numbers depend on.
 
         The probe is compared as numbers, because another processor rounds otherwise.
@@ -121,6 +121,10 @@ class Study:
     def provenance(self) -> dict[str, object]:
         """What the numbers of all tables depend on, settings aside; the classifier as it is now."""
         return provenance(self.pictures, self.classifier)
+
+    def take(self, source: str | Path) -> None:
+        """Take the tables that a site offers, see ``offered``; says whether they were taken."""
+        print(offered.take(self, source))
 
     def picture(self, sample: str | int) -> Picture:
         """One picture, by its number in the set or by its name; InputError where there is none."""

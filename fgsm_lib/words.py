@@ -66,11 +66,13 @@ def escape(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """MyST Markdown without its roles, for Jupyter: "{term}`logits`" is "logits"."""
+    """MyST Markdown without its roles and directives, for Jupyter: "{term}`logits`" is "logits"."""
     text = re.sub(r"\{eq\}`eq-(\d+)-(\d+)`", r"(\1.\2)", text)
     text = re.sub(r"\{cite[:\w]*\}`([^`]+)`", lambda match: _cited(match[1]), text)
     text = re.sub(r"\{[\w:-]+\}`([^`<]+?)\s*<[^`>]*>`", r"\1", text)  # {role}`text <target>`
     text = re.sub(r"\{[\w:-]+\}`([^`]*)`", r"\1", text)
+    text = re.sub(r"^[:`]{3,}\{[\w-]+\} *(.*)$", r"**\1**", text, flags=re.MULTILINE)
+    text = re.sub(r"^(\*{4}|:{3,}|`{4,}|\([\w-]+\)=)$\n?", "", text, flags=re.MULTILINE)
     return re.sub(r'<a href="#[^>]*>(.*?)</a>', r"\1", text)  # what moves a slider of the site
 
 

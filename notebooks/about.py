@@ -52,13 +52,19 @@ show(
     name="tab-provenance",
     caption="What was computed, and from what.",
 )
+
+
+def version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 packages = ("torch", "torchvision", "timm", "onnxruntime", "numpy", "scipy", "pandas", "pillow",
             "matplotlib", "jupyter-book", "papermill")  # fmt: skip
 show(
-    pd.DataFrame(
-        {"package": name, "version": importlib.metadata.version(name)}
-        for name in packages
-    ),
+    pd.DataFrame({"package": p, "version": version(p)} for p in packages),
     name="tab-versions",
     caption=f"With which versions: fgsm_lib {__version__}, Python {platform.python_version()}, "
     f"{platform.system()} on {platform.machine()}, {date.today()}.",

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # {{ title }}
+# # One photograph under attack
 
 # %% tags=["parameters", "remove-cell"]
 profile = "photographs"
@@ -82,7 +82,7 @@ show(
 # %% [markdown]
 # ## The attack, step by step
 #
-# One gradient of the {term}`objective` with respect to the picture, its sign, and a step:
+# One gradient of the [objective](#objective) with respect to the picture, its sign, and a step:
 
 # %%
 images, labels = study.image(sample)  # (1, 3, 224, 224) in [0, 1]

@@ -1044,10 +1044,12 @@ say(claims_table())
 #   figures.
 # - Where words have two readings, shown in brackets, both are judged.
 #
-# The rules are fixed in the code and do not depend on a run. {cite:t}`szegedy2014` are earlier
-# than {cite:t}`goodfellow2015`; what the original links to is {cite:t}`kurakin2017`. A ΔE of 2.3
-# is just noticeable {cite:p}`mahy1994`, but between plain patches, which an image is not. Noise
-# is estimated as {cite:t}`immerkaer1996` does.
+# The rules are fixed in the code and do not depend on a run.
+# [Szegedy et al. (2014)](#szegedy2014) are earlier than
+# [Goodfellow et al. (2015)](#goodfellow2015); what the original links to is
+# [Kurakin et al. (2017)](#kurakin2017). A ΔE of 2.3 is just noticeable
+# [(Mahy et al., 1994)](#mahy1994), but between plain patches, which an image is not. Noise is
+# estimated as [Immerkær (1996)](#immerkaer1996) does.
 #
 # Not judged, because it takes people who look, or data that the page does not have: that the
 # image appears "slightly more blurry", that without the clean one "it can be hard to tell", that

@@ -119,7 +119,7 @@ print(
 # %% [markdown]
 # ## The classifier on clean pictures
 #
-# {term}`Confidence <confidence>` is the largest softmax probability, whatever the class. A
+# [Confidence](#confidence) is the largest softmax probability, whatever the class. A
 # picture is *top-1* correct if that class is its label, and *top-5* correct if its label is among
 # the five most probable classes.
 

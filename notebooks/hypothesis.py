@@ -110,8 +110,8 @@ if record and not original:
 # ## The same for what a file can hold
 #
 # A step below 0.5/255 vanishes when the picture is saved. And the published experiment climbed
-# another {term}`objective`, $-z_y$, which lowers the logit of the true class and nothing else.
-# Does the verdict hold for saved pictures, and for that objective?
+# another [objective](#objective), $-z_y$, which lowers the logit of the true class and nothing
+# else. Does the verdict hold for saved pictures, and for that objective?
 
 
 # %%

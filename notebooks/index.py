@@ -45,8 +45,8 @@ show(
 # %% [markdown]
 # Change every pixel of a picture a little, each in the direction that hurts a classifier most,
 # and its right answer can turn wrong. This one step is the Fast Gradient Sign Method (FGSM) of
-# {cite:t}`goodfellow2015`. Its size is called ε: at ε = 2/255, no color value of the picture
-# moves by more than two of the 255 steps that an image file stores.
+# [Goodfellow et al. (2015)](#goodfellow2015). Its size is called ε: at ε = 2/255, no color value
+# of the picture moves by more than two of the 255 steps that an image file stores.
 #
 # ## What was found
 

@@ -34,10 +34,10 @@ photos = study.shown
 # The original page ends with a promise: iterative methods lead to cleaner-looking adversaries.
 # Here two of them get the same budget ε as FGSM, on the same pictures.
 #
-# The Basic Iterative Method, BIM {cite:p}`kurakin2017`, takes FGSM in small steps, a new gradient
-# before each, and stays within ε of the clean image at every value. Projected gradient descent,
-# PGD {cite:p}`madry2018`, does the same from a random start within these bounds. Ten steps of ε/4
-# each:
+# The Basic Iterative Method, BIM [(Kurakin et al., 2017)](#kurakin2017), takes FGSM in small
+# steps, a new gradient before each, and stays within ε of the clean image at every value.
+# Projected gradient descent, PGD [(Madry et al., 2018)](#madry2018), does the same from a random
+# start within these bounds. Ten steps of ε/4 each:
 
 
 # %%

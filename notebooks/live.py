@@ -131,7 +131,7 @@ show(
 #
 # For a picture of this site, its label. Nobody knows the label of yours, so there it is the class
 # that the network sees in it. The step leads away from this class, or toward one that you pick.
-# One step is FGSM, {eq}`eq-1-2`; several are BIM, see [One step or many?](iterative.ipynb). The
+# One step is FGSM, [(1.2)](#eq-1-2); several are BIM, see [One step or many?](iterative.ipynb). The
 # objectives are the subject of [a page of their own](objectives.ipynb).
 #
 # ## What runs there

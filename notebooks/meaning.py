@@ -30,10 +30,10 @@ photos = study.shown
 
 # %% [markdown]
 # All attacks on this site are *white-box*: who attacks knows the network, its weights and its
-# preprocessing, and may change every color value by up to ε. Under this {term}`threat model`
-# defenses are judged, because what holds against an attacker who knows everything holds against
-# one who knows less. Two questions follow. Does an adversarial picture need that knowledge? And
-# can a network be trained to withstand the step?
+# preprocessing, and may change every color value by up to ε. Under this
+# [threat model](<#threat model>) defenses are judged, because what holds against an attacker who
+# knows everything holds against one who knows less. Two questions follow. Does an adversarial
+# picture need that knowledge? And can a network be trained to withstand the step?
 #
 # ## Does it fool a second network?
 #
@@ -209,5 +209,5 @@ for name, one in toys.items():
 # %% [markdown]
 # Training on FGSM steps is the oldest defense, and a partial one: it helps about as far as the
 # steps it was trained with, and [more steps](iterative.ipynb) find what one step misses. To train
-# on the pictures of PGD {cite:p}`madry2018` holds better, and costs as many gradients more. That a
-# picture resists FGSM is no proof of anything; that it is fooled, is.
+# on the pictures of PGD [(Madry et al., 2018)](#madry2018) holds better, and costs as many
+# gradients more. That a picture resists FGSM is no proof of anything; that it is fooled, is.

@@ -31,15 +31,15 @@ from fgsm_lib.study import open_study
 #
 # ## Two equations
 #
-# An {term}`adversarial image` $\widetilde{X}$ is the image $X$ plus a {term}`perturbation`
-# $\eta$:
+# An [adversarial image](<#adversarial image>) $\widetilde{X}$ is the image $X$ plus a
+# [perturbation](#perturbation) $\eta$:
 #
-# $$\widetilde{X} = X + \eta$$ (eq-1-1)
+# $$\widetilde{X} = X + \eta \tag{1.1}$$
 #
-# FGSM {cite:p}`goodfellow2015` takes for $\eta$ one step of size $\epsilon$ along the sign of a
-# gradient:
+# FGSM [(Goodfellow et al., 2015)](#goodfellow2015) takes for $\eta$ one step of size $\epsilon$
+# along the sign of a gradient:
 #
-# $$\eta = \epsilon \,\operatorname{sign}\bigl(\nabla_X J(\Theta, X, y)\bigr)$$ (eq-1-2)
+# $$\eta = \epsilon \,\operatorname{sign}\bigl(\nabla_X J(\Theta, X, y)\bigr) \tag{1.2}$$
 #
 # $X$
 # : the image as the classifier receives it: one number in $[0, 1]$ per pixel and color channel.
@@ -51,8 +51,9 @@ from fgsm_lib.study import open_study
 # : the weights of the classifier. Training changes them; an attack leaves them alone.
 #
 # $J(\Theta, X, y)$
-# : the {term}`objective`, which grows as the classifier gets worse at $X$. The usual one is the
-#   {term}`cross-entropy` $-\log \operatorname{softmax}(z)_y$ of the {term}`logits` $z$.
+# : the [objective](#objective), which grows as the classifier gets worse at $X$. The usual one is
+#   the [cross-entropy](#cross-entropy) $-\log \operatorname{softmax}(z)_y$ of the
+#   [logits](#logits) $z$.
 #
 # $\nabla_X J$
 # : its gradient with respect to the image: how fast $J$ grows with each number of $X$. Training
@@ -257,9 +258,9 @@ units["normalized, ε/σ"] = units["in 1/255"] / 255 / sigma
 units.round(4)
 
 # %% [markdown]
-# **Clipping.** A pixel cannot be darker than 0 or brighter than 1, so the result of {eq}`eq-1-1`
-# is clipped to $[0, 1]$. The published experiment clipped a second time, to the smallest and
-# largest value of the image itself.
+# **Clipping.** A pixel cannot be darker than 0 or brighter than 1, so the result of
+# [(1.1)](#eq-1-1) is clipped to $[0, 1]$. The published experiment clipped a second time, to the
+# smallest and largest value of the image itself.
 #
 # **Rounding.** An image file holds whole numbers from 0 to 255, so a step smaller than 0.5/255 is
 # rounded away when the image is saved. Smaller ε on this site say something about the classifier,
@@ -283,8 +284,9 @@ show(
 # %% [markdown]
 # One measure is the color difference ΔE: the distance in the color space CIELAB, made so that
 # equal distances look equally different. About 2.3 is just noticeable between two plain patches
-# side by side {cite:p}`mahy1994`; of fine noise on a picture, people notice less. Another is the
-# structural similarity SSIM {cite:p}`wang2004`, which is 1 for equal images.
+# side by side [(Mahy et al., 1994)](#mahy1994); of fine noise on a picture, people notice less.
+# Another is the structural similarity SSIM [(Wang et al., 2004)](#wang2004), which is 1 for equal
+# images.
 
 # %%
 rows = []

@@ -14,7 +14,9 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import jupytext
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -29,7 +31,11 @@ INDEX = """\
 # %% [markdown]
 # # Home
 #
-# As {cite:t}`goodfellow2015` say, {term}`logits` are in [the glossary](book/prose.md).
+# As [Goodfellow et al. (2015)](#goodfellow2015) say, [logits](#logits) are in
+# [the glossary](book/prose.md). FGSM [(Goodfellow et al., 2015)](#goodfellow2015) is
+# [(1.2)](#eq-1-2):
+#
+# $$x + y \\tag{1.2}$$
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -44,7 +50,7 @@ print(profile, answer)
 """
 CASE = """\
 # %% [markdown]
-# # {{ title }}
+# # A case
 
 # %% tags=["parameters"]
 profile = "demo"
@@ -63,6 +69,9 @@ if "323" in arguments:
 part = pathlib.Path(os.environ["FGSM_BUILD"], "small", "tables", "part.parquet")
 part.parent.mkdir(parents=True, exist_ok=True)
 part.write_text("rows")
+offered = pathlib.Path(arguments[arguments.index("--offer") + 1], "small.parquet")
+offered.parent.mkdir(exist_ok=True)
+offered.write_text("rows")
 """
 SHIPPED = """\
 from types import SimpleNamespace
@@ -230,7 +239,12 @@ def test_a_build_has_a_line_for_each_task_and_says_where_the_site_is(project):
 
 
 def test_the_site_holds_pages_downloads_wheel_and_what_the_live_page_loads(project):
-    assert "small.toml 42" in (project.html / "index.html").read_text()
+    home = (project.html / "index.html").read_text()
+    assert "small.toml 42" in home
+    for target in ("book/prose.html#term-logits", "#equation-eq-1-2"):
+        assert f'href="{target}"' in home
+    assert len(re.findall(r'href="book/prose\.html#id\d+"', home)) == 2  # the citations
+    assert "eq-1-2)" not in home
     assert "Coffee: espresso*</h1>" in re.sub(
         "<a .*?</a>", "", (project.html / "case-coffee.html").read_text()
     )
@@ -238,17 +252,19 @@ def test_the_site_holds_pages_downloads_wheel_and_what_the_live_page_loads(proje
     assert (live / "manifest.json").is_file()
     assert (live / "missing.txt").read_text() == "npm error code ENOTFOUND"
     assert [path.name for path in (project.html / "_static").glob("*.whl")]
+    assert (project.html / "_static" / "tables" / "small.parquet").read_text() == "rows"
     facts = json.loads((project.root / "_build/small/pages/index/page.ipynb").read_text())
     assert facts["metadata"]["fgsm"]["title"] == "a small set"
 
 
 def test_downloads_install_the_library_and_show_no_role(project):
     install, title, *_ = sources(project.notebook("index.ipynb"))
-    assert re.fullmatch(
-        r'%pip install -q "fgsm-lib @ https://a\.org/fgsm/_static/fgsm_lib-.*-none-any\.whl"',
+    assert re.match(
+        r'%pip install -q "fgsm-lib @ https://a\.org/fgsm/_static/fgsm_lib-.*-none-any\.whl"\n',
         install,
     )
-    assert title.endswith("As Goodfellow et al. (2015) say, logits are in the glossary.")
+    said = "As Goodfellow et al. (2015) say, logits are in\nthe glossary. FGSM (Goodfellow et al., "
+    assert title.endswith(said + "2015) is\n(1.2):\n\n$$x + y \\tag{1.2}$$")
     coffee = project.notebook("executed/case-coffee.ipynb")
     assert sources(coffee)[0] == "# Coffee: espresso\\*"
     assert 'sample = "coffee"' in sources(coffee)[2]
@@ -385,21 +401,59 @@ def test_every_page_of_the_table_of_contents_has_its_script():
     assert scripts | {"case_study.py"} == {path.name for path in (ROOT / "notebooks").glob("*.py")}
 
 
+def test_scripts_hold_nothing_that_jupyter_shows_raw():
+    for script in (ROOT / "notebooks").glob("*.py"):
+        cells = jupytext.read(script).cells
+        prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        assert not re.search(r"\{[a-z:]+\}`|\{\{|\(eq-|^\([\w-]+\)=|^:::", prose, re.M), script.name
+
+
 @pytest.mark.parametrize(
-    ("environment", "line"),
+    ("environment", "line", "taken"),
     [
-        ({}, "# %pip install -q f.whl"),
-        ({"FGSM_SITE_URL": "file:///a"}, '%pip install -q "fgsm-lib @ file:///a/_static/f.whl"'),
+        ({}, "# %pip install -q ../_static/w-1.2-x.whl", '# open_study("demo").take("../'),
+        (
+            {"FGSM_SITE_URL": "file:///a"},
+            '%pip install -q "fgsm-lib @ file:///a/_static/w-1.2-x.whl"',
+            'open_study("demo").take("file:///a/',
+        ),
         (
             {"FGSM_REPOSITORY": "https://github.com/a/b/tree/c"},
             '%pip install -q "fgsm-lib @ git+https://github.com/a/b@c"',
+            '# open_study("demo").take("../',
         ),
     ],
 )
-def test_the_first_cell_says_where_the_library_is_to_be_had(environment, line, monkeypatch):
+def test_the_first_cell_says_where_library_and_tables_are_to_be_had(
+    environment, line, taken, monkeypatch
+):
     for name, text in environment.items():
         monkeypatch.setenv(name, text)
-    assert assemble.install_cell("f.whl")["source"].splitlines()[-1] == line
+    lines = assemble.install_cell("w-1.2-x.whl", ["demo"])["source"].splitlines()
+    assert line in lines[:2]
+    assert lines[-1] == f'{taken}_static/tables/demo.parquet")'
+
+
+@pytest.mark.parametrize("found", ["1.3", "none"])
+def test_the_first_cell_tells_of_another_library_and_of_none(found, monkeypatch):
+    library = None if found == "none" else SimpleNamespace(__version__=found)
+    monkeypatch.setitem(sys.modules, "fgsm_lib", library)
+    cell = assemble.install_cell("w-1.2-x.whl", [])["source"]
+    with pytest.raises(ImportError, match=f"needs fgsm_lib 1.2, and here is {found}: install it"):
+        exec(cell, {})
+    monkeypatch.setitem(sys.modules, "fgsm_lib", SimpleNamespace(__version__="1.2"))
+    exec(cell, {})
+
+
+def test_a_notebook_takes_the_tables_that_it_reads(tmp_path):
+    for name in ("demo", "photographs"):
+        (tmp_path / f"{name}.parquet").touch()
+    scripts = (ROOT / "notebooks").glob("*.py")
+    asked = {path.stem: assemble.wanted(jupytext.read(path), tmp_path) for path in scripts}
+    assert asked["hypothesis"] == ["demo"]
+    assert asked["index"] == ["demo", "photographs"]
+    assert asked["case_study"] == asked["method"] == ["photographs"]
+    assert asked["performance"] == asked["library"] == []
 
 
 @pytest.mark.parametrize("arguments", [["site", "Profile=my.toml"], ["case"]])

@@ -229,6 +229,7 @@ def test_a_sentence_has_roles_for_the_site_only(outputs, site):
     assert output[MYST].startswith("{cite:t}")
     assert output["text/markdown"] == "Goodfellow 2015, the logits, (1.2)"
     assert readable('at <a href="#epsilon=10">10/255</a>') == "at 10/255"
+    assert readable("````{dropdown} The card\n# Use\n````\n") == "**The card**\n# Use\n"
 
 
 @pytest.mark.parametrize("enemy", ENEMIES)

@@ -99,6 +99,10 @@ def test_no_figure_or_table_is_lost(data_regression):
     data_regression.check({page: names for page, names in net.items() if names}, basename="net")
 
 
+# Roles, placeholders, labels and directives of MyST, which Jupyter shows as they are.
+RAW = re.compile(r"\{[a-z:]+\}`|\{\{|\(eq-|^\([\w-]+\)=|^:::|^`{3,}\{", re.MULTILINE)
+
+
 @pytest.mark.parametrize("page", COMPUTED)
 def test_a_computed_page_offers_its_notebooks(page):
     links = [link["href"] for link in soup(page).select(".foot a[download]")]
@@ -111,6 +115,10 @@ def test_a_computed_page_offers_its_notebooks(page):
     assert [out for out in outputs if "ename" in out or out.get("name") == "stderr"] == []
     assert str(SITE.parents[1]) not in executed  # where it was built is nobody's business
     assert len(executed.encode()) <= 600_000
+    for cell in json.loads(clean)["cells"] + json.loads(executed)["cells"]:
+        shown = [out.get("data", {}).get("text/markdown", "") for out in cell.get("outputs", ())]
+        shown += [cell["source"]] if cell["cell_type"] == "markdown" else []
+        assert [text for part in shown if (text := RAW.search("".join(part)))] == []
 
 
 # A placeholder, a missing number, a negative zero, a role that nothing has resolved, a hyphen.

@@ -306,7 +306,7 @@ def test_a_folder_that_cannot_be_written_is_named(noise, classifier, tmp_path, m
 
 def test_a_whole_table_needs_no_folder_to_write_to(noise, classifier, tmp_path, monkeypatch):
     expected = store.sweep(noise, classifier, GRID, tmp_path, [0, 1], TORCH)
-    monkeypatch.setattr(store, "_locked", None)
+    monkeypatch.setattr(store, "locked", None)
     again = store.sweep(noise, classifier, GRID, tmp_path, [0, 1], TORCH)
     pd.testing.assert_frame_equal(again, expected)
 

@@ -17,6 +17,15 @@ RUNTIME = {  # as npm names the files, and the site: not every server knows .mjs
     "ort.wasm.bundle.min.mjs": "ort.wasm.bundle.min.js",
     "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
 }
+CHECK = """
+try:
+    from fgsm_lib import __version__ as found
+except ImportError:
+    found = "none"
+if found != "{version}":
+    raise ImportError(f"this notebook needs fgsm_lib {version}, and here is {{found}}: install it "
+                      "as above, where there is a network, and restart the kernel.")
+"""
 REPOSITORY = re.compile(r"(https://github\.com/[\w.-]+/[\w.-]+)/tree/([\w./-]+)")
 
 
@@ -114,9 +123,15 @@ def render(book: Path, rendered: Path) -> TaskFailed | None:
 
 
 def publish(
-    rendered: Path, html: Path, pages: list[Path], wheel: Path, live: list[Path], profile: str
+    rendered: Path,
+    html: Path,
+    pages: list[Path],
+    wheel: Path,
+    offered: Path,
+    live: list[Path],
+    profile: str,
 ) -> None:
-    """Put rendered pages, notebooks to download, wheel and live page's files into ``html``.
+    """Put pages, notebooks to download, wheel, tables and live page's files into ``html``.
 
     It changes all at once. ``.profile`` in it says whose it is.
     """
@@ -125,13 +140,15 @@ def publish(
         shutil.rmtree(folder, ignore_errors=True)
     (rendered / "_build" / "html").rename(new)
     shutil.copy(wheel, new / "_static")
+    shutil.copytree(offered, new / "_static" / "tables")
     for folder in live:
         shutil.copytree(folder, new / "_static" / "live", dirs_exist_ok=True)
     executed = new / "_downloads" / "executed"
     executed.mkdir(parents=True, exist_ok=True)
     for page in pages:
         clean = json.loads((page / "clean.ipynb").read_text(encoding="utf-8"))
-        clean["cells"].insert(0, install_cell(wheel.name))
+        cell = install_cell(wheel.name, wanted(clean, offered))
+        clean["cells"].insert(0, cell)
         text = json.dumps(clean, indent=1, ensure_ascii=False)
         executed.with_name(f"{page.name}.ipynb").write_text(text, encoding="utf-8")
         shutil.copy(page / "executed.ipynb", executed / f"{page.name}.ipynb")
@@ -142,16 +159,38 @@ def publish(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def install_cell(wheel: str) -> dict:
-    """The first cell of a notebook to download: where what it imports is to be had."""
+def wanted(notebook: dict, offered: Path) -> list[str]:
+    """The profiles whose tables a notebook reads, of those that are offered."""
+    code = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    code = "\n".join(code)
+    own = re.findall(r'^profile = "([\w-]+)"$', code, flags=re.MULTILINE)[-1:]
+    shown = sorted({file.stem for file in offered.iterdir()} - set(own))
+    if "open_study(profile).shown" in code:
+        return shown
+    reads = own * ("open_study(profile)" in code) + shown * (".shown" in code)
+    return [name for name in reads if (offered / f"{name}.parquet").is_file()]
+
+
+def install_cell(wheel: str, tables: list[str]) -> dict:
+    """The first cell of a notebook to download: where what it imports and reads is to be had.
+
+    Where nobody knows that, its lines are comments, right for a copy of the site.
+    """
     site = os.environ.get("FGSM_SITE_URL", "")
     repository = REPOSITORY.fullmatch(os.environ.get("FGSM_REPOSITORY", ""))
     if site:
-        line = f'%pip install -q "fgsm-lib @ {site}/_static/{wheel}"'
+        lines = [f'%pip install -q "fgsm-lib @ {site}/_static/{wheel}"']
     elif repository:
-        line = f'%pip install -q "fgsm-lib @ git+{repository[1]}@{repository[2]}"'
+        lines = [f'%pip install -q "fgsm-lib @ git+{repository[1]}@{repository[2]}"']
     else:
-        line = "# Where fgsm_lib is missing, install the wheel that lies in _static of the site:\n"
-        line += f"# %pip install -q {wheel}"
-    cell = {"cell_type": "code", "id": "install", "metadata": {}, "source": line}
+        lines = ["# Where fgsm_lib is missing, install the wheel that lies in _static of the site:"]
+        lines += [f"# %pip install -q ../_static/{wheel}"]
+    lines += CHECK.format(version=wheel.split("-")[1]).splitlines()
+    place, mark = (site, "") if site else ("..", "# ")
+    if tables:
+        lines += ["", "# Tables that the site has computed; without them they are computed here."]
+        lines += [f"{mark}from fgsm_lib import open_study", mark.strip()]
+    for name in tables:
+        lines += [f'{mark}open_study("{name}").take("{place}/_static/tables/{name}.parquet")']
+    cell = {"cell_type": "code", "id": "install", "metadata": {}, "source": "\n".join(lines)}
     return cell | {"execution_count": None, "outputs": []}

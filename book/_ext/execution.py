@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -15,7 +14,6 @@ import nbformat
 import papermill
 from doit.exceptions import TaskFailed
 from nbformat import NotebookNode
-from pybtex.database import parse_file
 from traitlets.config import Config
 
 from fgsm_lib import datasets, shipped
@@ -25,7 +23,6 @@ from fgsm_lib.words import escape, readable, short_name
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what failed is said below, once
 CELL_SECONDS = 1800  # the slowest takes a minute, unless a page computes its tables itself
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-BIBLIOGRAPHY = Path(__file__).parents[1] / "references.bib"
 
 
 def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> TaskFailed | None:
@@ -46,9 +43,10 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
     # Kernels on TCP ports collide when several start at once; sockets in folders do not.
     kernel = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
     try:
-        if "sample" in parameters:
-            parameters = parameters | {"title": case_title(profile, parameters["sample"])}
         clean = prepare(script, parameters)
+        if "sample" in parameters:
+            title = case_title(profile, parameters["sample"])
+            clean.cells[0].source = f"# {title}"  # in place of the script's
         done = papermill.execute_notebook(
             clean,
             target,
@@ -69,6 +67,9 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
             "notebook": f"_downloads/{folder.name}.ipynb",
             "executed": f"_downloads/executed/{folder.name}.ipynb",
         }
+        for cell in done.cells:
+            if cell.cell_type == "markdown":
+                cell.source = referring(cell.source)
         nbformat.write(done, target)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
@@ -95,8 +96,7 @@ def case_title(profile: Profile, sample: str | int) -> str:
 def prepare(script: Path, parameters: dict) -> NotebookNode:
     """A script as a notebook without outputs; parameters that differ from its own are filled in.
 
-    They go into a cell of their own below the one tagged ``parameters``, as is papermill's way,
-    and replace ``{{ name }}`` in prose.
+    They go into a cell of their own below the one tagged ``parameters``, as is papermill's way.
     """
     notebook = jupytext.read(script)
     notebook.metadata = {"kernelspec": KERNEL}
@@ -106,9 +106,6 @@ def prepare(script: Path, parameters: dict) -> NotebookNode:
             for line in ast.parse(cell.source).body:
                 if line.targets[0].id in parameters:
                     declared[line.targets[0].id] = ast.literal_eval(line.value)
-        if cell.cell_type == "markdown":
-            for name, value in parameters.items():
-                cell.source = cell.source.replace(f"{{{{ {name} }}}}", str(value))
     other = {
         name: value
         for name, value in parameters.items()
@@ -123,6 +120,18 @@ def prepare(script: Path, parameters: dict) -> NotebookNode:
             cell.metadata.tags.append("remove-cell")
     _strip(notebook)
     return notebook
+
+
+def referring(text: str) -> str:
+    """Markdown as scripts hold it, with references for the site where Jupyter shows plain text.
+
+    "[Goodfellow et al. (2015)](#goodfellow2015)" cites that work of the bibliography, in
+    parentheses if the link is; an equation's ``\\tag{1.2}`` becomes the label ``eq-1-2``. MyST
+    itself understands other links, to such a label or to a word of the glossary.
+    """
+    text = re.sub(r"\[\([^\]]+\]\(#(\w+\d{4})\)", r"{cite:p}`\1`", text)
+    text = re.sub(r"\[[^\]]+\]\(#(\w+\d{4})\)", r"{cite:t}`\1`", text)
+    return re.sub(r" *\\tag\{(\d+)\.(\d+)\}\$\$$", r"$$ (eq-\1-\2)", text, flags=re.M)
 
 
 def _strip(notebook: NotebookNode) -> None:
@@ -165,30 +174,5 @@ def for_jupyter(notebook: NotebookNode) -> NotebookNode:
 
 
 def plain(text: str) -> str:
-    """MyST Markdown as Jupyter can show it: without roles, labels and directives.
-
-    Links to other notebooks stay; of those to the site's prose, which lies elsewhere, the words do.
-    """
-    text = re.sub(r"\{cite(:\w+)?\}`([^`]+)`", _cited, text)
-    text = re.sub(r"^(\$\$.*?\$\$|\$\$) *\(eq-(\d+)-(\d+)\)$", r"\1\n(\2.\3)", text, flags=re.M)
-    text = re.sub(r"^[:`]{3,}\{[\w-]+\} *(.*)$", r"**\1**", readable(text), flags=re.M)
-    text = re.sub(r"^(\*{4}|:{3,}|`{4,}|\([\w-]+\)=)$\n?", "", text, flags=re.M)
-    return re.sub(r"\[([^\]]+)\]\(book/[^)]*\)", r"\1", text)
-
-
-def _cited(role: re.Match) -> str:
-    """{cite:t} is "Goodfellow et al. (2015)", {cite:p} "(Goodfellow et al., 2015)"."""
-    works = []
-    for key in role[2].split(","):
-        entry = _bibliography().entries[key.strip()]
-        names = [" ".join(person.last_names) for person in entry.persons["author"]]
-        shown = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
-        works.append((shown, entry.fields["year"]))
-    if role[1] == ":t":
-        return ", ".join(f"{names} ({year})" for names, year in works)
-    return f"({'; '.join(f'{names}, {year}' for names, year in works)})"
-
-
-@cache
-def _bibliography():
-    return parse_file(str(BIBLIOGRAPHY))
+    """Markdown as Jupyter can show it, with the words alone of links to what only the site has."""
+    return re.sub(r"\[([^\]]+)\]\((?:book/|#|<#)[^)]*\)", r"\1", readable(text))
