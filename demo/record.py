@@ -51,11 +51,13 @@ def sample(study: Study, number: int) -> dict:
     return {"label": label, **credit, "rows": along(case.table), "random": along(case.control)}
 
 
-def verdict(study: Study, table: pd.DataFrame) -> dict:
-    """Hypothesis 1 on one table, as the page on the hypothesis judges it."""
+def verdict(study: Study, table: pd.DataFrame, known: pd.Series | None = None) -> dict:
+    """Hypothesis 1 on one table, as the page on the hypothesis judges it; or what is left of it."""
     clean = analysis.clean(study.table())
     right = analysis.initially_correct(study.table()).intersection(table["sample"])
-    rho = analysis.spearman(clean.loc[right, "confidence"], analysis.smallest_epsilon(table, right))
+    first = analysis.smallest_epsilon(table, right)
+    known = None if known is None else known.loc[right]
+    rho = analysis.spearman(clean.loc[right, "confidence"], first, known)
     return {
         "n": rho.n,
         "rho": round(rho.value, 4),
@@ -94,6 +96,7 @@ def measured() -> dict:
             "exact": verdict(study, table),
             "saved": verdict(study, saved),
             "true_logit": verdict(study, other),
+            "partial": verdict(study, table, analysis.first_order(table)),
         },
     }
 

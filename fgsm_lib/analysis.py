@@ -49,12 +49,6 @@ def shared(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return table[table["sample"].isin(other["sample"])]
 
 
-def nearest(table: pd.DataFrame, epsilon_255: float) -> float:
-    """The ε above 0 of a table that lies nearest to one, the smaller of two."""
-    grid = np.sort(table.loc[table["epsilon_255"] > 0, "epsilon_255"].unique())
-    return float(grid[np.abs(grid - epsilon_255).argmin()])
-
-
 def not_attacked(table: pd.DataFrame) -> pd.Index:
     """The samples that have no gradient: no step was taken, so nothing was resisted."""
     return pd.Index(table.loc[~table["attacked"], "sample"].unique(), name="sample")
@@ -151,6 +145,16 @@ def smallest_epsilon(table: pd.DataFrame, samples: Sequence[int] | None = None) 
     samples = pd.Index(initially_correct(table) if samples is None else samples, name="sample")
     first = table[~table["correct"]].groupby("sample")["epsilon_255"].min()
     return first.reindex(samples, fill_value=np.inf).rename("smallest_epsilon_255")
+
+
+def first_order(table: pd.DataFrame) -> pd.Series:
+    """ε̂ in 1/255, by sample: where the true class would have probability 1/2, were all linear.
+
+    From the rows at ε = 0 of a table whose objective is the cross-entropy.
+    """
+    start = clean(table)
+    rest = 1 / (1 + np.exp(start["log_odds"].astype(float)))  # 1 − p
+    return 255 * start["log_odds"] * rest / start["gradient_l1"]
 
 
 def _followed(table: pd.DataFrame, upto_255: float) -> pd.DataFrame:
@@ -280,21 +284,30 @@ def _rise(values: np.ndarray) -> float:
     return (values - np.minimum.accumulate(values)).max()
 
 
-def spearman(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Estimate:
+def spearman(
+    x: Sequence[float], y: Sequence[float], known: Sequence[float] | None = None, seed: int = 0
+) -> Estimate:
     """Spearman's rank correlation, with a percentile bootstrap over pictures (2000 resamples).
 
-    Infinity ranks above all, as a picture does that no ε of the grid fools.
+    Infinity ranks above all, as a picture does that no ε of the grid fools. With ``known``, the
+    partial correlation: of what is left of both ranks once those of ``known`` are fitted to them.
     """
-    x, y, n = np.asarray(x, dtype=float), np.asarray(y, dtype=float), len(x)
-    if min(len(np.unique(x)), len(np.unique(y))) < 2:
+    given = [np.asarray(v, dtype=float) for v in (x, y, known) if v is not None]
+    n = len(given[0])
+    if min(len(np.unique(values)) for values in given) < 2:
         return Estimate(np.nan, np.nan, np.nan, n)
     drawn = np.random.default_rng(seed).integers(0, n, (2000, n))
-    low, high = np.quantile(_rank_correlation(x[drawn], y[drawn]), [0.025, 0.975])
-    return Estimate(float(_rank_correlation(x, y)), float(low), float(high), n)
+    found = _rank_correlation(*(values[drawn] for values in given))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Estimate(float(_rank_correlation(*given)), float(low), float(high), n)
 
 
-def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _rank_correlation(x: np.ndarray, y: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """Spearman's ρ along the last axis; 0 where nothing varies, as in an unlucky resample."""
+    if known is not None:
+        xy, xz, yz = (_rank_correlation(*pair) for pair in ((x, y), (x, known), (y, known)))
+        scale = np.sqrt((1 - xz**2) * (1 - yz**2))
+        return np.divide(xy - xz * yz, scale, out=np.zeros_like(scale), where=scale > 1e-9)
     x, y = (stats.rankdata(values, axis=-1) for values in (x, y))
     x, y = (values - values.mean(axis=-1, keepdims=True) for values in (x, y))
     scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))

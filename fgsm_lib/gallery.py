@@ -156,8 +156,9 @@ def case_curve(
     legend(figure)
     end = control.iloc[-1]
     figure.alt_text = (
-        f"Confidence over ε for {case.picture.name}: {_course(case.table, case)}. After random "
-        f"signs of {end['epsilon_255']:g}/255: {_seen(case, end)}."
+        f"Confidence over ε for a picture of {case.name(case.picture.label)}: "
+        f"{_course(case.table, case)}. After random signs of {end['epsilon_255']:g}/255: "
+        f"{_seen(case, end)}."
     )
 
 

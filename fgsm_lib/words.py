@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fgsm_lib.profiles import Profile
+
 NETWORKS = {
     "efficientnet_lite0": "EfficientNet-Lite0",
     "efficientnet_lite1": "EfficientNet-Lite1",
@@ -52,6 +54,12 @@ def short_name(class_name: str) -> str:
 def network_name(arch: str) -> str:
     """An architecture as it is written: "EfficientNet-Lite0" for "efficientnet_lite0"."""
     return NETWORKS.get(arch, arch)
+
+
+def taken_on(profile: "Profile", count: int) -> str:
+    """What the numbers of a page are taken on: pictures, classifier, and what it was trained to."""
+    trained = f", which had {profile.training}" if profile.training else ""
+    return f"{count} pictures ({profile.title}) and {network_name(profile.arch)}{trained}"
 
 
 def first_line(error: BaseException) -> str:

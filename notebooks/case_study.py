@@ -53,8 +53,8 @@ elif wrong.empty:
     low = table.loc[table["confidence"].idxmin()]
     found = (
         f"That is its label. One step along the sign of the gradient makes it less sure, "
-        f"{low['confidence']:.0%} at {link(low['epsilon_255'])}, but at none of {steps} values of ε "
-        f"up to {last} wrong."
+        f"{low['confidence']:.0%} at {link(low['epsilon_255'])}, but it is wrong at none of {steps} "
+        f"values of ε up to {last}."
     )
 else:
     first = wrong.iloc[0]
@@ -96,7 +96,7 @@ for epsilon in (0, 0.5, 2, 6, 20):
 # %% tags=["remove-input"]
 zeros = int((gradient == 0).sum())
 say(
-    f"The gradient is not zero at {gradient.numel() - zeros} of {gradient.numel()} values, so that "
+    f"The gradient is not zero at {gradient.numel() - zeros:,} of {gradient.numel():,} values, so that "
     "many color values move. It does not depend on ε: one gradient serves the whole curve."
 )
 
@@ -115,8 +115,8 @@ show(
 show(
     gallery.case_curve(case),
     name=f"fig-curve-{sample}",
-    caption="Confidence, the largest softmax probability, over ε. A new class is named where it "
-    "comes. The axis is linear up to 1/255 and logarithmic beyond."
+    caption="Confidence, the largest softmax probability, over ε; random signs beside it, one draw. A "
+    "new class is named where it comes. The axis is linear up to 1/255 and logarithmic beyond."
     + (
         " Dashed: the original page's curve of this photograph."
         if case.published is not None
@@ -135,13 +135,16 @@ random = random[~random["correct"]]
 end = case.control.iloc[-1]
 shape = analysis.shape(table["epsilon_255"], table["confidence"])
 say(
-    f"That is how the class changes along ε, in 1/255. The shape of the curve up to 20/255, by "
-    f"[a written rule](questions.ipynb): **{shape}**. "
+    "That is how the class changes along ε, in 1/255. Of the shapes that [a written "
+    "rule](questions.ipynb) knows, the curve up to 20/255 has "
+    + ("none" if shape == "none of these" else f"this one: **{shape}**")
+    + ". "
     + (
         f"Random signs, the control, make it wrong at none of {steps} values up to {last} "
         f"({end['confidence']:.0%} at the end)."
         if random.empty
-        else f"Random signs, the control, make it wrong at {len(random)} of {steps} values up to {last}."
+        else f"Random signs, the control, make it wrong at {len(random)} of {steps} values up to {last}, "
+        f"first at {analysis.eps(random['epsilon_255'].iloc[0])}."
     )
 )
 
@@ -185,7 +188,8 @@ if curve is not None:
         ),
         name=f"fig-original-{sample}",
         caption=f"Sample {theirs} of the NIPS 2017 photographs: confidence over ε. "
-        f"{published.SOURCE}: {published.CREDIT}.",
+        f"{published.SOURCE}: {published.CREDIT}."
+        + ("" if sample in PLAYS else " That page has no control."),
     )
 
 # %% tags=["remove-input"]
@@ -197,7 +201,7 @@ if curve is not None:
         f"{curve['confidence'].iloc[0]:.0%}, lowest {low['confidence']:.0%} at "
         f"{low['epsilon_255']:g}/255, {stop['confidence']:.0%} at {stop['epsilon_255']:g}/255."
         + (
-            " The photograph above plays its part here."
+            " On this site, the photograph above plays the part of that one."
             if sample in PLAYS
             else ""
         )
@@ -205,12 +209,17 @@ if curve is not None:
 if sample in PLAYS and record is not None:
     facts = published.record()["samples"][str(theirs)]
     low, stop = record.loc[record["confidence"].idxmin()], record.iloc[-1]
+    course = [
+        f"{row['confidence']:.0%} at {row['epsilon_255']:g}/255 as *{escape(row['class'])}*"
+        for row in (low, stop)
+    ]
+    if low["epsilon_255"] == stop["epsilon_255"]:
+        course = course[:1]
     by = f" Photograph {theirs}: [{escape(facts['author'])}]({facts['page_url']}), {facts['license']}."
     say(
         f"{network} on that photograph (*{escape(facts['label'])}*, recorded): "
-        f"{record['confidence'].iloc[0]:.0%}, lowest {low['confidence']:.0%} at "
-        f"{low['epsilon_255']:g}/255 as *{escape(low['class'])}*, {stop['confidence']:.0%} at "
-        f"{stop['epsilon_255']:g}/255 as *{escape(stop['class'])}*; wrong at "
-        f"{int((~record['correct'][1:]).sum())} of {len(record) - 1} values of ε."
+        f"{record['confidence'].iloc[0]:.0%}, lowest {', '.join(course)}; wrong at "
+        f"{int((~record['correct'][1:]).sum())} of {len(record) - 1} values of ε up to "
+        f"{analysis.eps(record['epsilon_255'].max())}."
         + (by if facts["page_url"] else "")
     )

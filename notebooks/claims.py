@@ -61,6 +61,7 @@ ABOUT = {
     "132 on": "Sample 132, any ε",
     528: "Sample 528",
 }
+MISSING = {"color": "No attacked picture was recorded."}
 CLAIMS: list["Claim"] = []
 TOP = "99–100%"
 
@@ -87,9 +88,9 @@ class Claim:
     def judge(self, evidence: dict) -> tuple[str, str]:
         """One of ``VERDICTS``, and the numbers or the reason behind it."""
         if self.about not in evidence:
-            return (
-                UNKNOWN,
-                "There is no such curve or image, or it is wrong before any attack.",
+            return UNKNOWN, MISSING.get(
+                self.about,
+                "There is no such curve, or the image is wrong before any attack.",
             )
         try:
             verdict, numbers = self.rule(evidence[self.about])
@@ -321,6 +322,15 @@ def bins_of_5_points(page):
     ), f"Widths: {text}."
 
 
+@claim("page", "We consider correct initial classifications only")
+def only_correct(page):
+    """Top-1 accuracy at ε = 0 is 1 in every bin of the figures. (In a run it is by construction.)"""
+    text = "; ".join(
+        f"{name}: {top1:g}" for name, top1 in page["starts"].items()
+    )
+    return all(top1 == 1 for top1 in page["starts"].values()), f"{text}."
+
+
 @claim(
     "color",
     "the manipulated images are often perceptible for humans. [where shown]",
@@ -337,7 +347,7 @@ def perceptible_where_shown(color):
     "With increasing attack strength this becomes more and more obvious",
 )
 def more_obvious(color):
-    """ΔE grows from each ε of the series to the next."""
+    """ΔE grows from each ε of the series to the next. (That it does, is nearly so by construction.)"""
     return (
         np.diff(list(color.values())) > 0
     ).all(), f"{color_text(color)} at {listed(color)}."
@@ -608,40 +618,27 @@ def hard_to_fool(c):
     "The higher the initial confidence is, the smaller the slope of the accuracy should be.",
 )
 def smaller_slope(bins):
-    """At 0.5/255 top-1 accuracy, which starts at 1, has fallen more from bin to bin."""
+    """At 0.5/255 top-1 accuracy, which starts at 1, has fallen more the lower the bin."""
     return trend(bins, lambda c: c.level(0.5, 0.5))
-
-
-@claim("bins", "We consider correct initial classifications only")
-def only_correct(bins):
-    """Top-1 accuracy at ε = 0 is 1 in every bin."""
-    starts = {name: c.at(0) for name, c in bins.items()}
-    text = "; ".join(
-        f"{name}: {row['top1']:g}, {row['n']:.0f}"
-        for name, row in starts.items()
-    )
-    return all(
-        row["top1"] == 1 for row in starts.values()
-    ), f"Top-1 and images: {text}."
 
 
 @claim(
     "bins", "for lower initial confidence the drop in accuracy is stronger"
 )
 def stronger_drop(bins):
-    """Mean top-1 accuracy over the grid's ε from 0.1 to 4/255 falls from bin to bin."""
+    """The lower the bin, the lower is mean top-1 accuracy over the grid's ε from 0.1 to 4/255."""
     return trend(bins, lambda c: c.level(0.1, 4))
 
 
 @claim("bins", "and levels out at lower values. [after the drop]")
 def lower_level_after_drop(bins):
-    """Top-1 accuracy at 4/255, where the steep drop is over, falls from bin to bin."""
+    """The lower the bin, the lower is top-1 accuracy at 4/255, where the steep drop is over."""
     return trend(bins, lambda c: c.level(4, 4))
 
 
 @claim("bins", "and levels out at lower values. [at large ε]")
 def lower_level_at_large(bins):
-    """Mean top-1 accuracy over the grid's ε from 20 to 60/255 falls from bin to bin."""
+    """The lower the bin, the lower is mean top-1 accuracy over the grid's ε from 20 to 60/255."""
     return trend(bins, lambda c: c.level(20, 60))
 
 
@@ -661,7 +658,7 @@ def same_trend(bins):
     "The initial decrease is stronger for lower initial values. [of the confidence]",
 )
 def confidence_falls_more(bins):
-    """At 0.1/255, the smallest ε, mean confidence has lost more, bin by bin downward."""
+    """At 0.1/255, the smallest ε, mean confidence has lost more the lower the bin."""
 
     def loss(c: Curve) -> Estimate:
         start = c.at(0)
@@ -676,7 +673,7 @@ def confidence_falls_more(bins):
     "the higher the initial confidence is, the harder it is to attack the model",
 )
 def harder(bins):
-    """Mean top-1 accuracy over all attacks, from 0.1 to 60/255, falls from bin to bin."""
+    """The lower the bin, the lower is mean top-1 accuracy over all attacks, from 0.1 to 60/255."""
     return trend(bins, lambda c: c.level(0.1, 60))
 
 
@@ -804,6 +801,10 @@ PAGE = {
         (round(100 * low), round(100 * high))
         for low, high, _ in published.BINS.values()
     ],
+    "starts": {
+        analysis.bin_name(low, high): published.bin_curve(key)["top1"][0]
+        for key, (low, high, _) in published.BINS.items()
+    },
 }
 COLOR = {4: 3.14, 8: 6.23, 12: 9.28, 16: 12.32}
 
@@ -901,7 +902,7 @@ if original:
 elif record:
     sides["recorded run"], network = (
         recorded(),
-        record["provenance"]["classifier"],
+        network_name(record["provenance"]["classifier"]),
     )
 judgments = {
     each: [
@@ -1001,14 +1002,15 @@ say(
     f"Of {len(CLAIMS)} claims, on the author's own published numbers {counts(0)}."
 )
 if len(sides) > 1:
+    both = sum(len(found) > 1 for found in judgments.values())
     say(
-        f"With {network} on the same photographs ({list(sides)[1]}), "
-        f"{counts(1)}. Where the two differ, that does not contradict the author's data: it tells "
-        "how far a claim depends on the network and the objective."
+        f"{both} of them can be put to a run, too. With {network} on the same photographs "
+        f"({list(sides)[1]}), {counts(1)}. Where the two differ, that does not contradict the "
+        "author's data: it tells how far a claim depends on the network and the objective."
     )
 else:
     say(
-        "Other pictures prove nothing about the author's, so this build adds no verdict of its own."
+        "Other pictures prove nothing about the author's, so there is no verdict on those of this site."
     )
 
 # %% tags=["remove-input"]
@@ -1034,11 +1036,11 @@ say(claims_table())
 #
 # - A claim about a rate or a mean *holds* if the 95% interval lies on its side, *does not hold*
 #   if it lies on the other, and is *too close to tell* if the border is within. That accuracy
-#   "increases again" rests on one of 39 images.
+#   "increases again", for one, rests on one of 39 published images.
 # - Where single images are known, a change is that of each image. The published means come
 #   without them: their interval is that of independent rates, which is wider.
-# - An order of bins is judged by the slope over the bins. It does not hold either if any bin
-#   clearly lies on the wrong side of the one before it.
+# - An order of bins is judged by the slope over all of them, so single bins may be out of order;
+#   but it does not hold if any clearly lies on the wrong side of the one before it.
 # - One image's curve, and a shape, have no such interval: they are judged as drawn. The range of
 #   ε is part of the rule, 20/255 for single images and 60/255 for bins, as in the author's
 #   figures.
@@ -1048,8 +1050,9 @@ say(claims_table())
 # [Szegedy et al. (2014)](#szegedy2014) are earlier than
 # [Goodfellow et al. (2015)](#goodfellow2015); what the original links to is
 # [Kurakin et al. (2017)](#kurakin2017). A ΔE of 2.3 is just noticeable
-# [(Mahy et al., 1994)](#mahy1994), but between plain patches, which an image is not. Noise is
-# estimated as [Immerkær (1996)](#immerkaer1996) does.
+# [(Mahy et al., 1994)](#mahy1994), but between plain patches, which an image is not. ΔE and noise,
+# the latter as [Immerkær (1996)](#immerkaer1996) estimates it, were measured in the author's
+# figures.
 #
 # Not judged, because it takes people who look, or data that the page does not have: that the
 # image appears "slightly more blurry", that without the clean one "it can be hard to tell", that
@@ -1063,6 +1066,9 @@ code(trend)
 
 
 # %% tags=["remove-cell"]
+NAMES = {"top1": "top-1 accuracy", "top5": "top-5 accuracy"}
+
+
 def distances(published_side: dict, run: dict) -> pd.DataFrame:
     """How far a run lies from every published curve, over the ε that both have."""
     pairs = {"all images": (published_side["all"], run["all"])}
@@ -1084,7 +1090,8 @@ def distances(published_side: dict, run: dict) -> pd.DataFrame:
         ):
             gap = (both[f"{column}_here"] - both[column]).abs()
             texts = (f"{gap.max():.3f}", f"{np.sqrt((gap**2).mean()):.3f}")
-            rows.append((f"{name}, {column}", len(gap), *texts))
+            what = NAMES.get(column, column)
+            rows.append((f"{name}, {what}", len(gap), *texts))
     columns = [
         "published curve",
         "ε",
@@ -1100,6 +1107,7 @@ if original:
         distances(*sides.values()),
         name="tab-distances",
         caption="How far this run lies from every published curve, over the ε that both have. The "
-        "published one has `googlenet`, the objective `true_logit` and the clip `image`; this run "
-        f"has `{study.profile.arch}`, `{study.profile.objective}` and `{study.profile.clip}`.",
+        "published one is GoogLeNet's, under the true logit and with the second clip; this run is of "
+        f"{network}, under {'the true logit' if study.profile.objective == 'true_logit' else 'cross-entropy'}"
+        f" and {'with' if study.profile.clip == 'image' else 'without'} that clip.",
     )

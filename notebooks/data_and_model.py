@@ -24,17 +24,17 @@ import pandas as pd
 from fgsm_lib import analysis, figures, gallery, published
 from fgsm_lib.show import credit, escape, say, show
 from fgsm_lib.study import open_study
-from fgsm_lib.words import network_name
+from fgsm_lib.words import network_name, taken_on
 
 study = open_study(profile)
 photos = study.shown
 
 # %% tags=["remove-input"]
 say(
-    f"Two kinds of pictures appear on this site. What you look at one by one are "
-    f"{len(photos.pictures)} photographs, attacked in {network_name(photos.classifier.name)}, an ImageNet "
-    f"classifier. The statistics are taken on {len(study.pictures)} {study.profile.kind} "
-    f"({study.profile.title}) and {network_name(study.classifier.name)}."
+    "Two kinds of pictures appear on this site. What you look at one by one are, on most pages, "
+    f"{len(photos.pictures)} photographs that come with scikit-image, attacked in "
+    f"{network_name(photos.classifier.name)}, an ImageNet classifier. The statistics are taken on "
+    f"{taken_on(study.profile, len(study.pictures))}."
     + (
         " They are toys so that this site can be built anywhere, and the statistics are about them "
         "alone; what was found on the original's 1000 photographs is recorded beside them."
@@ -154,13 +154,14 @@ if published.covers_all(study.pictures):
 show(
     figures.histogram(clean),
     name="fig-confidence",
-    caption="Clean confidence in steps of 5 points, correct and wrong pictures apart.",
+    caption="Clean confidence in steps of 5 points, correct and wrong pictures apart. Nothing is attacked "
+    "here, so there is no control.",
 )
 right, wrong = clean[clean["correct"]], clean[~clean["correct"]]
 say(
     f"Of the {len(right)} correct pictures, {(right['confidence'] > 0.95).sum()} have more than 95% "
-    f"confidence; of the {len(wrong)} wrong ones, {(wrong['confidence'] > 0.95).sum()}. The means "
-    f"are {right['confidence'].mean():.2f} and {wrong['confidence'].mean():.2f}."
+    f"confidence; of the {len(wrong)} wrong ones, {(wrong['confidence'] > 0.95).sum() or 'none'}. The "
+    f"means are {right['confidence'].mean():.2f} and {wrong['confidence'].mean():.2f}."
 )
 
 # %% tags=["hide-input"]
@@ -196,12 +197,11 @@ if profile == "demo":
         encoding="utf-8"
     )
     say(
-        "The network had **light adversarial training**: in its last stage it saw FGSM copies with ε up "
-        "to 2/255. Without it hardly any picture survives a step of 1/255, and there would be no "
-        "difference between confident and unsure pictures to look at."
+        f"The network had **{study.profile.training}**: in its last stage it saw FGSM copies with ε up "
+        "to 2/255. [Without it](meaning.ipynb) hardly any picture survives a step of 1/255, and there "
+        "would be no difference between confident and unsure pictures to look at."
     )
-    say(
-        "````{dropdown} The model card of this classifier\n"
-        + card.partition("\n")[2]
-        + "\n````"
-    )
+    text = card[
+        card.index("\n|") :
+    ]  # without its title, and how the file is made
+    say(f"````{{dropdown}} The model card of this classifier\n{text}\n````")

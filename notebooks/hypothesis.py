@@ -23,11 +23,11 @@ profile = "demo"
 # %% tags=["remove-cell"]
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap, rankdata, spearmanr
+from scipy.stats import bootstrap, spearmanr
 
 from fgsm_lib import analysis, figures, published
-from fgsm_lib.analysis import eps, percent
-from fgsm_lib.show import say, show
+from fgsm_lib.analysis import count_text, eps
+from fgsm_lib.show import code, say, show
 from fgsm_lib.study import open_study
 from fgsm_lib.words import network_name
 
@@ -80,8 +80,13 @@ never, none = (
 word = analysis.verdict(*interval, len(right))
 say(
     f"**On these {len(right)} correctly classified {study.profile.kind}, the hypothesis is {word}**: "
-    f"ρ = {rho:.2f} ({interval.low:.2f} to {interval.high:.2f}). {never} of them are never fooled "
-    f"up to {eps(table['epsilon_255'].max())}; the median smallest ε is {eps(smallest.median())}."
+    f"ρ = {rho:.2f} ({interval.low:.2f} to {interval.high:.2f}). "
+    + (
+        f"{never} of them are never fooled"
+        if never
+        else "All of them are fooled at some ε"
+    )
+    + f" up to {eps(table['epsilon_255'].max())}; the median smallest ε is {eps(smallest.median())}."
     + (
         f" {none} pictures have no gradient and were not attacked."
         if none
@@ -92,18 +97,22 @@ say(
 # %% tags=["remove-input"]
 if profile == "demo":
     say(
-        "These are the generated pictures of toys and a small network that had light adversarial "
-        "training: without it, hardly any of them would survive a step of 1/255."
+        "These are generated pictures of toys and a small network that had "
+        f"{study.profile.training}: [without it](meaning.ipynb), hardly any of them would survive a "
+        "step of 1/255."
     )
 record = published.record()
 if record and not original:
-    theirs = record["verdicts"]
+    exact, eight, other = (
+        f"ρ = {v['rho']:.2f} ({v['low']:.2f} to {v['high']:.2f}; {v['n']} photographs, ε to "
+        f"{eps(v['up_to_255'])}), {v['word']}"
+        for v in (
+            record["verdicts"][k] for k in ("exact", "saved", "true_logit")
+        )
+    )
     say(
-        f"**On the original's photographs** (recorded, {network_name(record['provenance']['classifier'])}, "
-        f"{theirs['exact']['n']} correctly classified): ρ = {theirs['exact']['rho']:.2f} "
-        f"({theirs['exact']['low']:.2f} to {theirs['exact']['high']:.2f}), {theirs['exact']['word']}; "
-        f"on pictures saved in 8 bits ρ = {theirs['saved']['rho']:.2f} "
-        f"({theirs['saved']['low']:.2f} to {theirs['saved']['high']:.2f})."
+        f"**On the original's photographs** (recorded, {network_name(record['provenance']['classifier'])}): "
+        f"{exact}; saved in 8 bits {eight}; under the true logit {other}."
     )
 
 # %% [markdown]
@@ -156,12 +165,12 @@ show(
 )
 
 # %% tags=["remove-input"]
-vanish = float((smallest < 0.5).mean())
-one = analysis.curve(table, right).set_index("epsilon_255")["top1"].get(1.0)
+vanish = count_text(int((smallest < 0.5).sum()), len(right))
+still = analysis.at(table[table["sample"].isin(right)], 1)["correct"]
 say(
-    f"{percent(vanish)} of the pictures have a smallest ε below 0.5/255: about them, the exact step "
-    f"says something about the classifier, not about a picture that anybody could send. At 1/255, "
-    f"{percent(one)} are still right."
+    f"{vanish} have a smallest ε below 0.5/255: about them, the exact step says something about the "
+    f"classifier, not about a picture that anybody could send. At 1/255, "
+    f"{count_text(int(still.sum()), len(still))} are right."
 )
 
 # %% [markdown]
@@ -209,27 +218,14 @@ show(
 
 # %%
 first = study.table(objective="cross_entropy", epsilon_255=[0])
-first = analysis.clean(first).loc[right]
-rest = 1 / (1 + np.exp(first["log_odds"].astype(float)))  # 1 − p
-predicted = 255 * first["log_odds"] * rest / first["gradient_l1"]
+predicted = analysis.first_order(first).loc[right]
 
 by_confidence = analysis.spearman(confidence, smallest)
 by_prediction = analysis.spearman(predicted, smallest)
+left = analysis.spearman(confidence, smallest, known=predicted)
 
-
-# %%
-def partial(x, y, z):
-    """Rank correlation of x and y without what each shares with z."""
-    x, y, z = (rankdata(values) for values in (x, y, z))
-    x = x - np.polyval(np.polyfit(z, x, 1), z)
-    y = y - np.polyval(np.polyfit(z, y, 1), z)
-    return np.corrcoef(x, y)[0, 1]
-
-
-known = (confidence, smallest, predicted)
-options = {"paired": True, "vectorized": False, "n_resamples": 1000}
-left = bootstrap(known, partial, method="percentile", rng=0, **options)
-low, high = left.confidence_interval
+# %% tags=["remove-input"]
+code(analysis.first_order)
 
 # %% tags=["hide-input"]
 finite = np.isfinite(smallest)
@@ -266,12 +262,12 @@ say(
         else "; the two are too close to tell."
     )
     + " With the prediction's ranks known, the partial rank correlation of confidence and smallest ε is "
-    f"{analysis.number(partial(*known))} ({analysis.number(low)} to {analysis.number(high)}): "
+    f"{analysis.number(left.value)} ({analysis.number(left.low)} to {analysis.number(left.high)}): "
     + (
         "something of the relation is left."
-        if low > 0
+        if left.low > 0
         else "more confidence then goes with a *smaller* ε."
-        if high < 0
+        if left.high < 0
         else "nothing of the relation that can be told from chance is left."
     )
 )
@@ -292,15 +288,19 @@ theirs = (
 )  # fmt: skip
 
 # %% tags=["hide-input"]
-dashed = "Gray: the published curves (GoogLeNet)." if original else (
-    "Gray: the record of the original's photographs." if theirs else ""
+thin = f"Dotted: random signs, on one picture in {every.control}."
+sizes = published.BINS.values() if original else theirs.values()
+sizes = [s[2] if original else int(s["n"].max()) for s in sizes]
+dashed = "" if not theirs else (
+    f"Gray: {'published' if original else 'recorded'}, on {', '.join(map(str, sizes))} of the "
+    "original's photographs."
 )  # fmt: skip
 source = figures.PUBLISHED if original else "recorded (photographs)"
 show(
     figures.bins(curves, "top1", "top-1 accuracy", random, theirs, source),
     name="fig-bins-accuracy",
     caption="Top-1 accuracy over ε of the initially correct pictures, by clean confidence, with 95% "
-    f"intervals. Dotted: random signs. {dashed}",
+    f"intervals. {thin} {dashed}",
 )
 show(
     figures.bins(
@@ -308,7 +308,7 @@ show(
     ),
     name="fig-bins-confidence",
     caption="Mean confidence over ε of the same pictures. After the class has changed, it is the "
-    f"confidence in the wrong class. {dashed}",
+    f"confidence in the wrong class. {thin} {dashed}",
 )
 
 # %% [markdown]
@@ -330,7 +330,7 @@ show(
     name="fig-all",
     caption=f"Top-1 and top-5 accuracy and mean confidence of all {len(study.pictures)} "
     f"{study.profile.kind}, with 95% intervals. Dotted: random signs, on {chance['n'].max()} of "
-    f"them. {dashed}",
+    "them." + (f" Gray: {source}, all 1000." if beside is not None else ""),
 )
 show(
     pd.DataFrame(

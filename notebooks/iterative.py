@@ -23,9 +23,9 @@ import pandas as pd
 import torch
 
 from fgsm_lib import analysis, attacks, figures, gallery, perception
-from fgsm_lib.show import code, credit, show
+from fgsm_lib.show import code, credit, say, show
 from fgsm_lib.study import open_study
-from fgsm_lib.words import network_name
+from fgsm_lib.words import network_name, taken_on
 
 study = open_study(profile)
 photos = study.shown
@@ -69,8 +69,12 @@ code(attacks.pgd)
 
 # %% [markdown]
 # ## Many pictures
-#
-# Fooled, and how near to the clean picture, both judged on what a file of 8 bits holds:
+
+# %% tags=["remove-input"]
+say(
+    f"These numbers are of {taken_on(study.profile, len(study.pictures))}. Whether a picture fools, and "
+    "how near it is to the clean one, are both judged on what a file of 8 bits holds."
+)
 
 # %%
 right = analysis.initially_correct(study.table())
@@ -99,8 +103,8 @@ show(
         shares=True,
     ),
     name="fig-iterative-success",
-    caption=f"Share of {len(chosen)} initially correct pictures that each method fools, with 95% "
-    f"intervals (Wilson): of every {study.profile.every.iterative} such pictures one.",
+    caption=f"Share of {len(chosen)} initially correct pictures, one in {study.profile.every.iterative} of "
+    "them all, that each method fools, with 95% intervals. Random signs: one draw a picture.",
 )
 
 
@@ -176,7 +180,7 @@ show(
     name="tab-iterative-smallest",
     caption="The smallest ε of the grid 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20 (in 1/255) at which the "
     f"saved photograph is seen as another class by {network_name(net.name)}. These are a few pictures and no "
-    "statistic.",
+    "statistic; PGD and random signs are one draw each.",
 )
 
 # %% tags=["hide-input"]

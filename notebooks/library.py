@@ -103,7 +103,7 @@ from fgsm_lib.show import show
 show(
     gallery.triple(study.case("camera"), 2),
     name="fig-library",
-    caption="One step on a photograph.",
+    caption="One step of 2/255 on a photograph. Photograph: Lav Varshney, CC0.",
 )
 
 # %% [markdown]

@@ -109,7 +109,7 @@ stills = [
 markup = (
     f'<div class="live-attack"><div class="pictures offered">{"".join(stills)}</div>'
     '<p class="no-script">The attack runs in the browser, and that needs JavaScript. The case '
-    "studies show the same attacks, as this build computed them.</p>"
+    "studies show the same attacks, computed when this site was built.</p>"
     f'<script type="application/json">{facts}</script></div>'
 )
 still = io.BytesIO()

@@ -30,17 +30,29 @@ import torch
 
 from fgsm_lib import analysis, figures, published
 from fgsm_lib.analysis import count_text, eps, percent
-from fgsm_lib.attacks import input_gradient, perturb
+from fgsm_lib.attacks import input_gradient, perturb, random_signs
 from fgsm_lib.show import say, show
 from fgsm_lib.study import open_study
+from fgsm_lib.words import taken_on
 
 study = open_study(profile)
 grid = study.profile.epsilon_255.objectives
 original = published.covers_all(study.pictures)
 NAMES = {"cross_entropy": "cross-entropy", "true_logit": "true logit"}
 
+# %% tags=["remove-input"]
+say(
+    f"The numbers of this page are taken on {taken_on(study.profile, len(study.pictures))}."
+    + (
+        ""
+        if original
+        else " They are not the original's photographs: what made *its* curves can only be seen on "
+        "those."
+    )
+)
+
 # %% [markdown]
-# ## Two objectives, two stories
+# ## Two objectives
 
 # %%
 step = study.profile.every.objectives
@@ -64,35 +76,25 @@ for column, what in (
         name="fig-objectives-"
         + ("accuracy" if column == "top1" else "confidence"),
         caption=f"{what.capitalize()} over ε of the same {images} of {len(study.pictures)} "
-        "pictures, initially wrong ones included, with 95% intervals. Dotted: random signs.",
+        "pictures, initially wrong ones included, with 95% intervals. Dotted: random signs."
+        + (" Gray: published, all 1000." if original else ""),
     )
 
 # %% tags=["remove-input"]
 said = []
 for name, curve in curves.items():
-    values = curve.set_index("epsilon_255")["confidence"]
-    low, last = values.idxmin(), values.index[-1]
+    rows = curve.set_index("epsilon_255")
+    low, last = rows["confidence"].idxmin(), rows.index[-1]
+    start, least, end = (
+        analysis.rate_text(rows.loc[e], "confidence")
+        for e in (0, low, last)
+    )
     said.append(
-        f"Under the **{name}** the mean confidence goes from {values.iloc[0]:.2f} to its lowest of "
-        f"these {len(grid)} values, {values[low]:.2f} at {eps(low)}"
-        + (
-            "."
-            if low == last
-            else f", and is {values[last]:.2f} at {eps(last)}."
-        )
+        f"Under the **{name}** the mean confidence goes from {start} to its lowest of these "
+        f"{len(grid)} values, {least} at {eps(low)}"
+        + ("." if low == last else f", and is {end} at {eps(last)}.")
     )
-say(
-    " ".join(said)
-    + f" All means are over {images} pictures."
-    + (
-        ""
-        if original
-        else " These are toys: what made the curves of the *photographs* can only be seen on "
-        "photographs. There the published mean confidence is "
-        f"{published.all_samples_curve().set_index('epsilon_255')['confidence'].iloc[-1]:.2f} at "
-        "128/255."
-    )
-)
+say(" ".join(said) + f" All means are over {images} pictures.")
 
 # %% [markdown]
 # ## Why
@@ -122,11 +124,13 @@ def rival(z):
     return z.scatter(1, y[:, None], -torch.inf).amax(1)
 
 
-rows = []
-for (objective, name), e in product(NAMES.items(), (0.3, 1, 4, 16)):
+rows, signs = [], {"random signs": random_signs(x, 0)}
+for objective, name in NAMES.items():
     gradient, z = input_gradient(study.classifier, x, y, objective)
+    signs[name] = gradient.sign()
+for (name, sign), e in product(signs.items(), (0.3, 1, 4, 16)):
     with torch.no_grad():
-        moved = study.classifier(perturb(x, gradient.sign(), e / 255))
+        moved = study.classifier(perturb(x, sign, e / 255))
     true = (moved - z).gather(1, y[:, None])[:, 0]
     other = rival(moved) - rival(z)
     rows += zip(
@@ -157,8 +161,21 @@ show(
     f"{len(x)} initially correct pictures, with 95% intervals.",
 )
 
+
+# %% tags=["remove-input"]
+def change(what, name, e):
+    row = mean[what].set_index(columns[:2]).loc[(name, e)]
+    around = analysis.interval_text(row["low"], row["high"])
+    return f"{analysis.number(row['value'])} ({around})"
+
+
+say(
+    f"Random signs of 16/255, the control, change the true logit by {change('true', 'random signs', 16)} "
+    f"and the best rival's by {change('rival', 'random signs', 16)}, in the mean of the same pictures."
+)
+
 # %% [markdown]
-# ## What it does to the conclusions
+# ## What the objective does to the conclusions
 
 # %%
 rows = []
@@ -210,8 +227,9 @@ count = four["cross-entropy, second clip"]["n"].max()
 show(
     figures.curves(four, "confidence", "mean confidence"),
     name="fig-clips",
-    caption=f"Mean confidence over ε under both objectives and both clips, on {count} pictures, with "
-    "95% intervals.",
+    caption=f"Mean confidence over ε under both objectives and both clips, on {count} pictures, one in "
+    f"{study.profile.every.clips}, initially wrong ones included, with 95% intervals. The control of the "
+    "second clip is the valid range.",
 )
 
 # %% tags=["remove-input"]
@@ -269,5 +287,5 @@ if study.profile.objective == "cross_entropy":
         ),
         name="fig-gradient-sizes",
         caption=f"Sum of the absolute values of the cross-entropy's gradient against 1 − p of the true "
-        f"class, for {len(right)} initially correct pictures.",
+        f"class, for {len(right)} initially correct pictures before any step: there is no control.",
     )

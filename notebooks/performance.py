@@ -90,13 +90,14 @@ show(
     name="tab-speed",
     caption="How many times as long as this library's sweep each way takes, by network. Bare passes "
     "are one gradient and the forward passes, with nothing around them: below 1 is what the sweep "
-    "pays for reading, stepping and keeping. The libraries ran beside the toys' network only; of "
+    "pays for reading, stepping and keeping. The libraries ran beside the toys' network only. "
+    "Pictures swept: "
     + ", ".join(
-        f"{network_name(k)} {v['images']} pictures were swept ({v['engine']}; its export, "
-        f"{v['export_seconds']:.1f} s, comes once and is not counted)"
-        for k, v in facts.items()
+        f"{v['images']} ({network_name(k)})" for k, v in facts.items()
     )
-    + ".",
+    + ". The export to ONNX Runtime comes once and is not counted: "
+    + ", ".join(f"{v['export_seconds']:.1f}" for v in facts.values())
+    + " s, in this order.",
 )
 
 # %% [markdown]

@@ -15,7 +15,7 @@
 #
 # The original page left questions open: "How are the classes distributed? Neighbouring classes
 # etc", "Add perception thing", and whether the L- and U-shaped curves of single images are the
-# rule. Unless it says otherwise, a statement is about initially correct pictures.
+# rule.
 
 # %% tags=["parameters", "remove-cell"]
 profile = "demo"
@@ -27,13 +27,21 @@ from scipy.stats import entropy
 
 from fgsm_lib import analysis, figures
 from fgsm_lib.analysis import count_text, eps, percent
-from fgsm_lib.show import say, show
+from fgsm_lib.show import code, say, show
 from fgsm_lib.study import open_study
+from fgsm_lib.words import taken_on
 
 study = open_study(profile)
 table, names = study.table(), study.names
-control = study.table("random", every=study.profile.every.control)
+every = study.profile.every.control
+control = study.table("random", every=every)
 tried = control["sample"].nunique()
+
+# %% tags=["remove-input"]
+say(
+    f"The numbers of this page are taken on {taken_on(study.profile, len(study.pictures))}. Unless it "
+    "says otherwise, a statement is about initially correct pictures."
+)
 
 # %% [markdown]
 # ## Neighboring classes
@@ -67,8 +75,8 @@ show(
     figures.bars(value, "share of the fooled pictures", low, high),
     name="fig-ranks",
     caption=f"Rank of the adversarial class on the clean picture, of {len(fooled)} pictures fooled by "
-    f"FGSM up to {eps(table['epsilon_255'].max())} and {len(by_chance)} by random signs, with 95% "
-    "intervals.",
+    f"FGSM up to {eps(table['epsilon_255'].max())} and {len(by_chance)} by random signs, which were "
+    f"tried on one picture in {every}, with 95% intervals.",
 )
 
 # %% tags=["remove-input"]
@@ -98,7 +106,8 @@ if len(ways) and ways["pictures"].iloc[0] >= 5:
             for _, way in ways.iterrows()
         ),
         name="tab-transitions",
-        caption="The most frequent ways at the first ε that fools (95% interval).",
+        caption="The most frequent ways at the first ε that fools (95% interval). They were picked for "
+        "being frequent: on new pictures they would be less so.",
     )
 
 # %% [markdown]
@@ -115,6 +124,7 @@ largest = (
 )
 
 # %% tags=["hide-input"]
+noise = analysis.at(control[control["sample"].isin(right)], half)["correct"]
 largest.index = [names[label] for label in largest.index]
 if largest["n"].min() >= 10:
     show(
@@ -128,7 +138,8 @@ if largest["n"].min() >= 10:
         name="fig-class-robustness",
         caption=f"Share of the initially correct pictures still right at ε = {eps(half)}, where about "
         f"half of all are, in the {len(largest)} classes with most pictures "
-        f"({largest['n'].min()} to {largest['n'].max()}), with 95% intervals.",
+        f"({largest['n'].min()} to {largest['n'].max()}), with 95% intervals. Random signs of this "
+        f"size, the control, leave {count_text(int(noise.sum()), len(noise))} right, of all classes.",
     )
 else:
     say(
@@ -205,13 +216,22 @@ show(
 # ## Curve shapes
 #
 # A written rule reads the whole confidence curve up to 20/255: flat, rising, falling, L, L with a
-# rise, U, or none of these. It is the docstring of `analysis.shape`.
+# rise, U, or none of these.
+
+# %% tags=["remove-input"]
+code(analysis.shape)
+
 
 # %%
-curves = table[table["sample"].isin(right)].groupby("sample")
-shapes = curves.apply(
-    lambda c: analysis.shape(c["epsilon_255"], c["confidence"])
-)
+def shapes_of(rows):
+    """The shape of the curve of each initially correct picture."""
+    curves = rows[rows["sample"].isin(right)].groupby("sample")
+    return curves.apply(
+        lambda c: analysis.shape(c["epsilon_255"], c["confidence"])
+    )
+
+
+shapes, by_chance = shapes_of(table), shapes_of(control)
 kinds = shapes.value_counts()
 bins = pd.cut(
     analysis.clean(table).loc[right, "confidence"],
@@ -226,13 +246,17 @@ show(
     name="fig-shapes",
     caption="The shape of the confidence curve up to 20/255, by clean confidence.",
 )
-say(
-    "Of all pictures, "
-    + ", ".join(
-        f"{count_text(n, len(shapes))} are *{kind}*"
-        for kind, n in kinds.items()
+
+
+def listed(found):
+    return ", ".join(
+        f"{count_text(n, len(found))} are *{kind}*"
+        for kind, n in found.value_counts().items()
     )
-    + "."
+
+
+say(
+    f"Of these curves, {listed(shapes)}. Under random signs, the control, {listed(by_chance)}."
 )
 
 # %% [markdown]
@@ -313,9 +337,9 @@ show(
 # %% tags=["remove-input"]
 ours, random = halved(attack), halved(chance)
 say(
-    f"FGSM halves accuracy near {ours:.1f}/255 (interpolated), random signs "
+    f"FGSM halves accuracy near {ours:.2g}/255 (interpolated), random signs "
     + (
-        f"near {random:.0f}/255: they need about {random / ours:.0f} times the step."
+        f"near {random:.0f}/255: they need about {float(f'{random / ours:.2g}'):g} times the step."
         if np.isfinite(random)
         else f"not up to {eps(chance['epsilon_255'].max())}."
     )

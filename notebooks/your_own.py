@@ -45,11 +45,13 @@ from fgsm_lib.study import open_study, own_study
 #
 # **Class names**: a list in the order of the logits, or a dictionary by index or by name.
 #
-# This page runs anywhere, because it borrows both from the site: its network and its photographs.
+# This page runs anywhere, because it borrows both from the site: its network, with the
+# preprocessing that the site gives it, and its photographs.
 
 # %%
 site = open_study(profile).shown
 network, class_names = site.classifier.network, site.names
+look = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear"}
 
 scratch = tempfile.TemporaryDirectory()  # gone when this notebook ends
 folder = Path(scratch.name)
@@ -65,7 +67,7 @@ for picture in site.pictures:
 # %% tags=["remove-stderr"]
 study = own_study(
     network, folder / "pictures", class_names, folder / "results",
-    mean=(0.5,) * 3, std=(0.5,) * 3, epsilon_255=[0, 0.5, 1, 2, 4, 8],
+    epsilon_255=[0, 0.5, 1, 2, 4, 8], **look,
 )  # fmt: skip
 table = study.table()
 control = study.table("random")
@@ -97,7 +99,8 @@ print(
 show(
     figure,
     name="fig-own-case",
-    caption=f"Confidence of {case.picture.name} over ε, by a network from memory.",
+    caption=f"Confidence of {case.picture.name} over ε, by a network from memory, and after random "
+    "signs, the control.",
 )
 
 # %% [markdown]
@@ -107,7 +110,7 @@ show(
 right = analysis.initially_correct(table)
 curve = analysis.curve(table, right)
 first = analysis.smallest_epsilon(table, right)
-print(dict(zip(right, first)))
+print(dict(zip(right, first)))  # inf: fooled at no ε of the grid
 
 # %% tags=["remove-input"]
 show(
@@ -118,8 +121,8 @@ show(
         analysis.curve(control, right),
     ),
     name="fig-own-all",
-    caption=f"Top-1 accuracy of the {len(right)} initially correct pictures, with 95% intervals: of so "
-    "few pictures they say little.",
+    caption=f"Top-1 accuracy of the {len(right)} initially correct pictures, with 95% intervals; dotted: "
+    "random signs. Of so few pictures they say little.",
 )
 
 # %% [markdown]
@@ -147,7 +150,6 @@ print(mine.name, mine.class_names, mine.sha256[:12])
 # ## A CSV file, a data frame, a torch dataset
 
 # %%
-look = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 frame = pd.DataFrame(
     [(f"pictures/{p.label}/{p.name}.png", p.label) for p in site.pictures],
     columns=["path", "label"],

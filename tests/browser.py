@@ -108,6 +108,9 @@ return {
         (n) => n.offsetHeight < 43.5 || n.offsetWidth < 43.5),
     "a figure that is not of its scheme, or filtered": which(all("figure.themed img"),
         (n) => n.parentElement.className !== `on-${scheme}` || style(n).filter !== "none"),
+    "a picture of a slider that is padded or filtered": which(
+        all(".epsilon-slider canvas, .live-attack canvas, .live-attack .offered img"),
+        (n) => parseFloat(style(n).padding) > 0 || style(n).filter !== "none"),
     "figures": all("figure.themed img").filter(seen).map((n) => [
         matchMedia(n.previousElementSibling.media).matches
             ? n.previousElementSibling.srcset : n.getAttribute("src"), box(n).width]),

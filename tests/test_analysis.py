@@ -30,7 +30,6 @@ def test_choosing_rows():
     assert analysis.at(TABLE, [4, 1, 99]).equals(TABLE[TABLE["epsilon_255"].isin([1, 4])])
     assert analysis.at(TABLE, 4)["sample"].tolist() == [2, 3, 5, 8]
     assert analysis.shared(TABLE, TABLE[5:6])["sample"].tolist() == [3] * 4
-    assert [analysis.nearest(TABLE, e) for e in (0, 1.5, 2.9, 3, 99)] == [1, 1, 2, 2, 4]
 
 
 @pytest.mark.parametrize("edges", [(0.95, 0.99), (0.99, 1.0), (0.90, 0.95)])
@@ -297,6 +296,20 @@ def test_a_rank_correlation_by_hand_and_of_pictures_never_fooled():
     x, y = np.linspace(0.4, 0.99, 40), np.arange(40.0)
     ranks_last = analysis.spearman(x, np.where(y > 34, 999, y))
     assert analysis.spearman(x, np.where(y > 34, np.inf, y)) == ranks_last
+
+
+def test_a_partial_rank_correlation_is_that_of_what_a_fit_leaves_of_the_ranks():
+    known = np.array([5, 3, 8, 8, 1, 9, 2, 7, 4, 6, 10, 0, 11, 13, 12])
+    fitted = stats.rankdata(known)
+    left = [
+        ranks - np.polyval(np.polyfit(fitted, ranks, 1), fitted)
+        for ranks in (stats.rankdata(LSAT), stats.rankdata(GPA))
+    ]
+    found = analysis.spearman(LSAT, GPA, known)
+    assert found.value == pytest.approx(np.corrcoef(*left)[0, 1])
+    assert found.low < found.value < found.high
+    # Nothing is left where one of the two is what is known.
+    assert analysis.spearman(LSAT, GPA, LSAT).value == 0
 
 
 def test_what_hardly_varies_decides_nothing_and_warns_of_nothing():

@@ -129,9 +129,9 @@ def test_alt_reads_lines_bars_points_and_pictures():
 
 def test_alt_of_a_case_names_the_classes():
     assert figures.alt(DRAWN["case_curve"]()) == (
-        "Confidence over ε for coffee: espresso, >99% at 0/255, lowest drilling platform, 21% at "
-        "1/255, last espresso, 70% at 20/255, and wrong at 2 of 5 ε. After random signs of 20/255: "
-        "espresso, 90%."
+        "Confidence over ε for a picture of espresso: espresso, >99% at 0/255, lowest drilling "
+        "platform, 21% at 1/255, last espresso, 70% at 20/255, and wrong at 2 of 5 ε. After random "
+        "signs of 20/255: espresso, 90%."
     )
     assert "1/255: drilling platform, 21%" in figures.alt(DRAWN["series"]())
 

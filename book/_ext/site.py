@@ -169,7 +169,7 @@ def foot(meta: dict) -> str:
         for kind, text in kinds.items()
         if facts.get(kind)
     ]
-    said.append('<a href="about.html">about this build</a>')
+    said.append('<a href="about.html">about this site</a>')
     return f'<p class="foot">{said[0]} {" · ".join(said[1:])}</p>'
 
 

@@ -47,6 +47,7 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     ``pictures`` is "toys", "photographs" (those that scikit-image ships) or "folder", which
     ``data`` then names. ``shown`` is the profile whose pictures the pages show one by one.
+    ``training`` is what has to be said of the classifier wherever its numbers are.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     clip: Literal["valid", "image"] = "valid"
     cases: tuple[str | int, ...] = ()
     shown: str = ""
+    training: str = ""
     epsilon_255: Grids = Grids()
     every: Every = Every()
 
