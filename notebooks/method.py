@@ -40,7 +40,17 @@ from fgsm_lib.study import open_study
 # along the sign of a gradient:
 #
 # $$\eta = \epsilon \,\operatorname{sign}\bigl(\nabla_X J(\Theta, X, y)\bigr) \tag{1.2}$$
-#
+
+# %% tags=["hide-input"]
+case = open_study(profile).shown.case("camera")
+show(
+    gallery.triple(case, 2),
+    name="fig-method",
+    caption="Equation (1.1) as pictures: the photograph, the sign of its gradient (a channel at "
+    f"full strength: +1, gray: 0), and the sum at ε = 2/255. {credit(case.picture)}",
+)
+
+# %% [markdown]
 # $X$
 # : the image as the classifier receives it: one number in $[0, 1]$ per pixel and color channel.
 #
@@ -98,15 +108,6 @@ print("largest difference:", (same - adversarial).abs().max().item())
 code(attacks.input_gradient)
 code(attacks.fgsm)
 code(attacks.perturb)
-
-# %% tags=["hide-input"]
-case = study.case("camera")
-show(
-    gallery.triple(case, 2),
-    name="fig-method",
-    caption="Equation (1.1) as pictures: the photograph, the sign of its gradient (a channel at "
-    f"full strength: +1, gray: 0), and the sum at ε = 2/255. {credit(case.picture)}",
-)
 
 # %% [markdown]
 # The step *ascends* the objective, and any wrong class will do. The targeted attack wants a
@@ -205,23 +206,37 @@ say(
 )
 
 # %% [markdown]
-# ## An example by hand
+# ## Two examples by hand
 #
-# Take an "image" of four pixels and a classifier with two classes, whose logits are linear:
+# Take tiny "images" and classifiers of two classes. The label is $y = 0$ and the second logit
+# $z_1 = 0$, so class 0 wins where $z_0 > 0$, with confidence $p_0 = 1/(1 + e^{-z_0})$.
 #
-# $$X = (0.2,\ 0.6,\ 0.5,\ 0.9), \qquad
-#   z_0 = x_1 - 2x_2 + 0.5x_3 + x_4, \qquad z_1 = 0 .$$
+# <div class="by-hand">
+# <div class="two-numbers" data-point="0.7 0.5" data-epsilon="0.1">
 #
-# The first logit is $z_0 = 0.2 - 1.2 + 0.25 + 0.9 = 0.15$, so class 0 wins with confidence
-# $p_0 = 1/(1 + e^{-0.15}) = 0.537$. With label $y = 0$ the gradient of the cross-entropy is
-# $(p_0 - 1)\,w = -0.463\,(1, -2, 0.5, 1)$, and its sign $(-1, 1, -1, -1)$. A step of
-# $\epsilon = 0.1$ leads to
+# **Two numbers** are a point, and what lies within $\epsilon$ of them is a square. Let
+# $z_0 = 6\,\bigl(x_2 - 0.3 - 0.8\,(x_1 - 0.4)^2\bigr)$ and $X = (0.7,\ 0.5)$. Then
+# $z_0 = 0.768$, and class 0 wins with confidence 0.683. The gradient of the cross-entropy is
+# $(0.913, -1.901)$, its sign $(1, -1)$. So the step of $\epsilon = 0.1$ goes to the corner
+# $\widetilde{X} = (0.8,\ 0.4)$, where $z_0 = -0.168$ and class 1 wins with confidence 0.542. Of
+# the square's four corners it is the only one beyond the boundary $z_0 = 0$.
 #
-# $$\widetilde{X} = (0.1,\ 0.7,\ 0.4,\ 0.8), \qquad
-#   z_0 = 0.1 - 1.4 + 0.2 + 0.8 = -0.3 .$$
+# </div>
+# <div class="four-pixels" data-pixels="0.2 0.6 0.5 0.9" data-weights="1 -2 0.5 1"
+#   data-epsilon="0.1">
 #
-# The logit has moved by $\epsilon\lVert w\rVert_1 = 0.1 \cdot 4.5 = 0.45$, and class 1 wins with
-# confidence $1/(1 + e^{-0.3}) = 0.574$. The library computes the same:
+# **Four pixels**, $X = (0.2,\ 0.6,\ 0.5,\ 0.9)$, with $z_0 = w \cdot X$ and
+# $w = (1, -2, 0.5, 1)$: $z_0 = 0.2 - 1.2 + 0.25 + 0.9 = 0.15$, and class 0 wins with confidence
+# $0.537$. The gradient is $(p_0 - 1)\,w = -0.463\,w$, its sign $(-1, 1, -1, -1)$. A step of
+# $\epsilon = 0.1$ leads to $\widetilde{X} = (0.1,\ 0.7,\ 0.4,\ 0.8)$ and
+# $z_0 = 0.1 - 1.4 + 0.2 + 0.8 = -0.3$: it has moved by
+# $\epsilon\lVert w\rVert_1 = 0.1 \cdot 4.5 = 0.45$, and class 1 wins with confidence $0.574$.
+#
+# </div>
+# </div>
+#
+# Of two numbers, a coin finds the gradient's corner once in four throws; but $n$ numbers have
+# $2^n$ corners. For the four pixels, the library computes the same:
 
 # %%
 linear = torch.nn.Linear(4, 2, bias=False)
@@ -241,6 +256,29 @@ torch.testing.assert_close(
     moved.flatten(), torch.tensor([0.1, 0.7, 0.4, 0.8])
 )
 assert f"{before:.3f} {after:.3f}" == "0.537 0.574"
+
+
+def logit(x):
+    return 6 * (x[1] - 0.3 - 0.8 * (x[0] - 0.4) ** 2)
+
+
+point = torch.tensor([0.7, 0.5], requires_grad=True)
+objective = cross_entropy(
+    torch.stack([logit(point), torch.tensor(0.0)]), torch.tensor(0)
+)
+(slope,) = torch.autograd.grad(objective, point)
+end = (point + 0.1 * slope.sign()).detach()
+claimed = {
+    "0.768 0.683": [logit(point), logit(point).sigmoid()],
+    "0.913 -1.901": slope,
+    "0.800 0.400": end,
+    "-0.168 0.542": [logit(end), 1 - logit(end).sigmoid()],
+}
+for text, numbers in claimed.items():
+    assert " ".join(f"{number:.3f}" for number in numbers) == text
+assert logit(end) < 0
+for other in [(0.8, 0.6), (0.6, 0.4), (0.6, 0.6)]:
+    assert logit(other) > 0
 
 # %% [markdown]
 # ## The units of ε

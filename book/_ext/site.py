@@ -24,6 +24,7 @@ INTERACTIVE = {
     "epsilon-slider": (["slider.css"], ["pixels.js", "slider.js"]),
     "live-attack": (["live.css"], ["live.js"]),
     "claims": (["claims.css"], ["claims.js"]),
+    "by-hand": (["touch.css"], ["touch.js"]),
 }
 WORDS_A_MINUTE = 220
 MANY = 6  # rows of a table; one with more is folded
