@@ -284,7 +284,8 @@ show(
 # One measure is the color difference ΔE: the distance in the color space CIELAB, made so that
 # equal distances look equally different. About 2.3 is just noticeable between two plain patches
 # side by side {cite:p}`mahy1994`; of fine noise on a picture, people notice less. Another is the
-# structural similarity SSIM {cite:p}`wang2004`, which is 1 for equal images.
+# structural similarity SSIM {cite:p}`wang2004`, which is 1 for equal images. What your own eyes
+# notice, [a test](can-you-see-it.ipynb) finds out.
 
 # %%
 rows = []

@@ -23,6 +23,7 @@ from sphinx.util.docutils import SphinxDirective
 INTERACTIVE = {
     "epsilon-slider": (["slider.css"], ["pixels.js", "slider.js"]),
     "live-attack": (["live.css"], ["live.js"]),
+    "seen-test": (["seen.css"], ["pixels.js", "staircase.js", "seen.js"]),
     "claims": (["claims.css"], ["claims.js"]),
 }
 WORDS_A_MINUTE = 220
