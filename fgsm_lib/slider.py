@@ -50,20 +50,11 @@ def slider(case, start: float, *, hero: bool = False) -> Widget:
     if start not in grid:
         listed = ", ".join(f"{epsilon:g}" for epsilon in grid)
         raise InputError(f"start is {start!r}; expected an ε in 1/255 of the grid: {listed}.")
-    clean, levels = to_uint8(case.image), 255 * case.image
-    if not torch.equal(levels, levels.round()):
-        raise InputError(f"{case.picture.name}: its pixels are not whole levels of 255.")
     stops = [_stop(case, epsilon, hero) for epsilon in grid]
     shown = stops[grid.index(start)]["signs"]
     pixels = [_drawn(case, picture["what"], start) for picture in shown["pictures"]]
-    height, width = clean.shape[:2]
-    data = {
-        "start": 0 if hero else grid.index(start),
-        "clean": "data:image/webp;base64," + b64encode(lossless(clean)).decode(),
-        "bounds": [[_channel(bound, c) for bound in case.bounds] for c in range(3)],
-        "directions": {"signs": _bits(case.direction), "control": _bits(case.random_direction)},
-        "stops": stops,
-    }
+    height, width = pixels[0].shape[:2]
+    data = {"start": 0 if hero else grid.index(start), **picture_data(case), "stops": stops}
     stills = {f"{place}.webp": lossless(picture) for place, picture in enumerate(pixels)}
     script = f"fgsm.slide(document.currentScript.parentElement, {json.dumps(data)});\n"
     return Widget(
@@ -155,6 +146,21 @@ def _pictures(epsilon: float, direction: str, views: dict, before: list, hero: b
 
 
 # --- pixels --------------------------------------------------------------------------------------
+
+
+def picture_data(case) -> dict:
+    """What a page computes the pictures of a ``study.Case`` from: ``fgsm.painter`` draws them.
+
+    Raises InputError where its pixels are not those of an 8-bit picture.
+    """
+    clean, levels = to_uint8(case.image), 255 * case.image
+    if not torch.equal(levels, levels.round()):
+        raise InputError(f"{case.picture.name}: its pixels are not whole levels of 255.")
+    return {
+        "clean": "data:image/webp;base64," + b64encode(lossless(clean)).decode(),
+        "bounds": [[_channel(bound, c) for bound in case.bounds] for c in range(3)],
+        "directions": {"signs": _bits(case.direction), "control": _bits(case.random_direction)},
+    }
 
 
 def _bits(direction: torch.Tensor) -> list[str]:

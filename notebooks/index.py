@@ -189,6 +189,6 @@ say(
 # [One step or many?](iterative.ipynb) sets FGSM beside its iterative relatives. The [original's
 # claims](claims.ipynb) are checked one by one.
 #
-# **Try it.** [Attack a picture](live.ipynb) in your browser, one of yours if you like: it never
-# leaves your device. Or rerun any page's notebook, with [your own model and
-# pictures](your-own.ipynb).
+# **Try it.** [Can you see it?](can-you-see-it.ipynb) tests your eyes. [Attack a
+# picture](live.ipynb) in your browser, one of yours if you like: it never leaves your device. Or
+# rerun any page's notebook, with [your own model and pictures](your-own.ipynb).

@@ -324,7 +324,7 @@ show(
 # equal distances look equally different. About 2.3 is just noticeable between two plain patches
 # side by side [(Mahy et al., 1994)](#mahy1994); of fine noise on a picture, people notice less.
 # Another is the structural similarity SSIM [(Wang et al., 2004)](#wang2004), which is 1 for equal
-# images.
+# images. What your own eyes notice, [a test](can-you-see-it.ipynb) finds out.
 
 # %%
 rows = []

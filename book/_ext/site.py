@@ -23,6 +23,7 @@ from sphinx.util.docutils import SphinxDirective
 INTERACTIVE = {
     "epsilon-slider": (["slider.css"], ["pixels.js", "slider.js"]),
     "live-attack": (["live.css"], ["live.js"]),
+    "seen-test": (["seen.css"], ["pixels.js", "staircase.js", "seen.js"]),
     "claims": (["claims.css"], ["claims.js"]),
     "by-hand": (["touch.css"], ["touch.js"]),
 }

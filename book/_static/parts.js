@@ -9,6 +9,14 @@
     return made;
   };
 
+  /** An element of an SVG drawing with attributes and children. */
+  const drawn = (name, attributes = {}, ...children) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  };
+
   const percent = (value) => `${(100 * value).toFixed(1)}%`;
 
   /** A table of the most probable classes; `show` takes rows of [name, probability, is label]. */
@@ -141,7 +149,7 @@
     document.addEventListener("keydown", ({ key }) => key === "Escape" && close());
   }
 
-  globalThis.fgsm = Object.assign(globalThis.fgsm ?? {}, { element, percent, bars });
+  globalThis.fgsm = Object.assign(globalThis.fgsm ?? {}, { element, drawn, percent, bars });
   enlarge();
   cards();
 })();

@@ -54,4 +54,38 @@ globalThis.fgsm = Object.assign(globalThis.fgsm ?? {}, {
     const isZero = zero ? bits(zero) : () => 0;
     return Int8Array.from({ length: count }, (_, i) => (isZero(i) ? 0 : 2 * isPlus(i) - 1));
   },
+
+  /**
+   * A function that draws one of the pictures of a step ("clean", "image signs", …) on a canvas,
+   * from what `picture_data` of fgsm_lib/slider.py encodes.
+   */
+  async painter({ clean, directions, bounds }) {
+    const image = new Image();
+    image.src = clean;
+    await image.decode();
+    const { naturalWidth: width, naturalHeight: height } = image;
+    const own = Object.assign(document.createElement("canvas"), { width, height });
+    const context = own.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data: levels } = context.getImageData(0, 0, width, height);
+    const signs = {};
+    for (const [name, planes] of Object.entries(directions)) {
+      signs[name] = fgsm.signs(planes, 3 * width * height);
+    }
+    return (canvas, what, epsilon) => {
+      const [kind, direction] = what.split(" ");
+      const shown = new ImageData(levels.slice(), width, height);
+      if (direction) {
+        const level = kind === "image" ? fgsm.levels : fgsm.around;
+        const tables = bounds.map((bound) => [-1, 0, 1].map((sign) => level(epsilon, sign, bound)));
+        for (let pixel = 0, place = 0; pixel < levels.length; pixel += 4) {
+          for (let channel = 0; channel < 3; channel += 1, place += 1) {
+            const table = tables[channel][signs[direction][place] + 1];
+            shown.data[pixel + channel] = table[levels[pixel + channel]];
+          }
+        }
+      }
+      canvas.getContext("2d").putImageData(shown, 0, 0);
+    };
+  },
 });

@@ -3,13 +3,7 @@
 // computed here; sentences and numbers are only put in their places.
 "use strict";
 (() => {
-  const { element, bars } = fgsm;
-  const drawn = (name, attributes = {}, ...children) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  };
+  const { element, drawn, bars } = fgsm;
 
   // The curve's box, in units of its own; the axis of ε is linear up to 1 and logarithmic beyond,
   // as in the figures.
@@ -78,36 +72,6 @@
   /** The place of the stop that is nearest by a measure of distance. */
   const nearest = (stops, distance) =>
     stops.reduce((best, stop, i) => (distance(stop) < distance(stops[best]) ? i : best), 0);
-
-  /** Returns a function that draws one of the pictures ("image signs", …) on a canvas. */
-  async function painter({ clean, directions, bounds }) {
-    const image = new Image();
-    image.src = clean;
-    await image.decode();
-    const { naturalWidth: width, naturalHeight: height } = image;
-    const context = element("canvas", { width, height }).getContext("2d");
-    context.drawImage(image, 0, 0);
-    const { data: levels } = context.getImageData(0, 0, width, height);
-    const signs = {};
-    for (const [name, planes] of Object.entries(directions)) {
-      signs[name] = fgsm.signs(planes, 3 * width * height);
-    }
-    return (canvas, what, epsilon) => {
-      const [kind, direction] = what.split(" ");
-      const shown = new ImageData(levels.slice(), width, height);
-      if (direction) {
-        const level = kind === "image" ? fgsm.levels : fgsm.around;
-        const tables = bounds.map((bound) => [-1, 0, 1].map((sign) => level(epsilon, sign, bound)));
-        for (let pixel = 0, place = 0; pixel < levels.length; pixel += 4) {
-          for (let channel = 0; channel < 3; channel += 1, place += 1) {
-            const table = tables[channel][signs[direction][place] + 1];
-            shown.data[pixel + channel] = table[levels[pixel + channel]];
-          }
-        }
-      }
-      canvas.getContext("2d").putImageData(shown, 0, 0);
-    };
-  }
 
   /** The five most probable classes and the curve, where the page has room for them. */
   function readings(place, stops, choose) {
@@ -205,7 +169,7 @@
       rest();
       part(".stage").scrollIntoView({ block: "nearest" });
     });
-    paint = await painter(data);
+    paint = await fgsm.painter(data);
     show();
     if (linked) root.closest("figure").scrollIntoView({ block: "start" });
   }
