@@ -46,8 +46,8 @@ case = open_study(profile).shown.case("camera")
 show(
     gallery.triple(case, 2),
     name="fig-method",
-    caption="Equation (1.1) as pictures: the photograph, the sign of its gradient (a channel at "
-    f"full strength: +1, gray: 0), and the sum at ε = 2/255. {credit(case.picture)}",
+    caption="Equation (1.1) as pictures, at ε = 2/255. In the sign of the gradient, a channel at "
+    f"full strength is +1, and gray 0. {credit(case.picture)}",
 )
 
 # %% [markdown]
@@ -70,9 +70,8 @@ show(
 #   differentiates by $\Theta$, the attack by $X$.
 #
 # $\operatorname{sign}$
-# : $-1$, $0$ or $1$. However small its gradient, a number takes the whole step; it stays only
-#   where the gradient is exactly zero. An image whose gradient is zero everywhere is not attacked
-#   at all.
+# : $-1$, $0$ or $1$. However small its gradient, a number takes the whole step, unless that is
+#   exactly zero. An image whose gradient is zero everywhere is not attacked at all.
 #
 # $\epsilon$
 # : the size of the step. No number of the image changes by more than $\epsilon$, so
@@ -120,10 +119,9 @@ code(attacks.perturb)
 #
 # $$w \cdot \eta = \epsilon \sum_i |w_i| = \epsilon \lVert w \rVert_1 .$$
 #
-# This grows in proportion to the number of inputs, while no input changes by more than
-# $\epsilon$. With random signs, each drawn by a coin, the terms cancel, and the sum typically
-# grows only with the square root. So in an image, which has many inputs, changes too small to see
-# add up.
+# This grows in proportion to the number of inputs, while none changes by more than $\epsilon$.
+# With random signs the terms cancel, and the sum typically grows only with the square root. So in
+# an image, which has many inputs, changes too small to see add up.
 
 # %%
 rows = []
@@ -206,7 +204,7 @@ say(
 )
 
 # %% [markdown]
-# ## Two examples by hand
+# ## Examples by hand
 #
 # Take tiny "images" and classifiers of two classes. The label is $y = 0$ and the second logit
 # $z_1 = 0$, so class 0 wins where $z_0 > 0$, with confidence $p_0 = 1/(1 + e^{-z_0})$.
@@ -235,8 +233,7 @@ say(
 # </div>
 # </div>
 #
-# Of two numbers, a coin finds the gradient's corner once in four throws; but $n$ numbers have
-# $2^n$ corners. For the four pixels, the library computes the same:
+# Two numbers have four corners, $n$ numbers $2^n$. The library moves the four pixels as well:
 
 # %%
 linear = torch.nn.Linear(4, 2, bias=False)
@@ -245,17 +242,16 @@ four_pixels = torch.nn.Sequential(torch.nn.Flatten(), linear).eval()
 
 x = torch.tensor([0.2, 0.6, 0.5, 0.9]).view(1, 1, 2, 2)
 moved = attacks.fgsm(four_pixels, x, [0], epsilon=0.1)
-before = four_pixels(x).softmax(1)[0, 0]
-after = four_pixels(moved).softmax(1)[0, 1]
+p = four_pixels(torch.cat([x, moved])).softmax(1)
 print("adversarial pixels:", moved.flatten().numpy().round(3))
-print(f"class 0 before: {before:.3f}, class 1 after: {after:.3f}")
+print(f"class 0 before: {p[0, 0]:.3f}, class 1 after: {p[1, 1]:.3f}")
 
 # %% tags=["remove-cell"]
 # The page claims these numbers; a build in which they are wrong has to fail.
 torch.testing.assert_close(
     moved.flatten(), torch.tensor([0.1, 0.7, 0.4, 0.8])
 )
-assert f"{before:.3f} {after:.3f}" == "0.537 0.574"
+assert f"{p[0, 0]:.3f} {p[1, 1]:.3f}" == "0.537 0.574"
 
 
 def logit(x):
@@ -284,9 +280,9 @@ for other in [(0.8, 0.6), (0.6, 0.4), (0.6, 0.6)]:
 # ## The units of ε
 #
 # This site attacks in pixel space, where ε is a fraction of the range $[0, 1]$. Many
-# implementations, the original page's among them, attack after normalization: each channel has
-# been shifted by a mean and divided by a standard deviation $\sigma$. There the same step is
-# $\epsilon/\sigma$. Three units of one ε, the last for the $\sigma$ of this classifier:
+# implementations, the original page's among them, attack after normalization, where each channel
+# is divided by a standard deviation $\sigma$ and the same step is $\epsilon/\sigma$. In three
+# units, the last for the $\sigma$ of this classifier:
 
 # %%
 sigma = study.classifier.std.flatten()[0].item()

@@ -51,8 +51,7 @@
     const pixels = Array.from({ length: count }, () => element("span"));
     const image = set(element("span", { className: "image" }, ...pixels), { "aria-hidden": true });
     const [seen, sure, logit] = [element("strong"), element("span"), element("span")];
-    const place = element("p", {}, title, image, seen, " ", sure, logit);
-    logit.className = "logit";
+    const place = element("p", {}, title, image, element("span", {}, seen, " ", sure), logit);
     const show = (x, z) => {
       const { kind, sign, ...said } = answer(z);
       place.className = `answer ${kind}`;
@@ -108,7 +107,7 @@
 
   // --- four pixels: the terms of w·η, one below the other ----------------------------------------
 
-  const STAIR = { label: 0, middle: 222, half: 98, top: 20, row: 18 };
+  const STAIR = { label: 0, middle: 226, half: 96, top: 20, row: 18 };
   const SCALES = [0.5, 1, 2.5]; // as far as the axis of z₀ may have to reach to either side
 
   /** The logit on its way from before to after: a bar for each term, and below their sum. */
@@ -126,7 +125,10 @@
     const total = text(label, y + 4, "start", "", "total");
     const way = drawn("line", { class: "way", y1: y, y2: y });
     const [start, end] = [mark(), mark()];
-    const ends = [-1, 1].map((side) => text(middle + side * half, bottom + 13, "middle", ""));
+    const ends = [
+      text(middle - half, bottom + 13, "start", ""),
+      text(middle + half, bottom + 13, "end", ""),
+    ];
     const svg = drawn(
       "svg",
       { viewBox: `0 0 328 ${bottom + 18}`, role: "img" },
@@ -161,7 +163,7 @@
       ends.forEach((end, i) => (end.textContent = written([-scale, scale][i])));
       const listed = terms.map((term) => written(term)).join(", ");
       set(svg, { "aria-label": `The terms of w · η: ${listed}; their sum is ${written(sum)}.` });
-      return { sum, after };
+      return after;
     };
     return { svg, show };
   }
@@ -194,7 +196,7 @@
       const moved = x.map((value, i) => clip(value - step * Math.sign(w[i])));
       const z = exact(x.reduce((sum, value, i) => sum + w[i] * value, 0));
       const steps = x.map((value, i) => exact(moved[i] - value));
-      const { sum, after } = chart.show(w, steps, z);
+      const after = chart.show(w, steps, z);
       const text = seen.show([x, z], [moved, after]);
       sliders.forEach((slider, i) => {
         const [from, to] = [written(x[i]), written(moved[i])];
@@ -204,9 +206,8 @@
       const whole = exact(step * w.reduce((all, weight) => all + Math.abs(weight), 0));
       const clipped = names.filter((_, i) => exact(step - Math.abs(steps[i])) > 0);
       note.textContent = clipped.length
-        ? `Clipping to [0, 1] cuts ${clipped.join(", ")} short: the sum is ${written(sum)} ` +
-          `and not −ε‖w‖₁ = ${written(-whole)}.`
-        : `No step is clipped: the sum is −ε‖w‖₁ = ${written(-whole)}.`;
+        ? `−ε‖w‖₁ = ${written(-whole)}; clipped: ${clipped.join(", ")}`
+        : `−ε‖w‖₁ = ${written(-whole)}; nothing is clipped`;
       if (atRest) say(text);
     }
     show(false);
@@ -216,7 +217,7 @@
 
   const CORNERS = [[1, 1], [1, -1], [-1, 1], [-1, -1]]; // prettier-ignore
   const THROW = 20;
-  const box = { left: 26, top: 24, side: 278 };
+  const box = { left: 34, top: 14, side: 260 };
   const across = (x1) => box.left + box.side * x1;
   const up = (x2) => box.top + box.side * (1 - x2);
 
@@ -285,13 +286,13 @@
     });
     const over = drawn("g", { "aria-hidden": true });
     over.append(square, arrow, slope, way, end.place, ...badges.map(({ place }) => place));
-    const svg = drawn("svg", { viewBox: "0 0 328 326" }, ground(), over, handle);
+    const svg = drawn("svg", { viewBox: "0 0 328 300" }, ground(), over, handle);
     const found = element("p", { className: "note" });
     const button = element("button", { type: "button" }, `Throw ${THROW} random corners`);
     const say = build(
       root,
-      "Two numbers: a point, and the square within ε",
-      ...[seen.place, svg, size.place, button, found],
+      "Two numbers: a point to drag",
+      ...[seen.place, svg, size.place, element("div", { className: "throw" }, button, found)],
     );
 
     function show(atRest) {
