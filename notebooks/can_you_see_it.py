@@ -111,7 +111,7 @@ for e in (0, 2, 8):
     image = attacks.eight_bit(chosen.adversarial(e))
     with torch.no_grad():
         p = net(image[None]).softmax(1)[0].max(0)
-    title = f"ε = {eps(e)}" if e else "the photograph"
+    title = f"ε = {eps(e)}" if e else "clean"
     stills[f"{title}: {photos.names[p.indices]}, {p.values:.0%}"] = (
         to_uint8(image)
     )
