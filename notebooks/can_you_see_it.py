@@ -31,18 +31,35 @@ from fgsm_lib.perception import to_uint8
 from fgsm_lib.show import credit, say, show
 from fgsm_lib.slider import Widget, encoded, lossless, picture_data
 from fgsm_lib.study import open_study
+from fgsm_lib.words import network_name
 
 photos = open_study(profile).shown
 cases = [photos.case(one) for one in photos.pictures.samples]
 cases = [case for case in cases if case.row(0)["correct"]]
 net = photos.classifier
 
+KINDS = {"FGSM": "adversarial", "random signs": "random"}
+LAST = 32  # in 1/255: to here it is looked at
+NAME = network_name(net.name)
+
+
+def at(steps):
+    """At which ε first and with how many photographs, in a few words."""
+    many = f"{len(steps)} of {len(cases)} photographs"
+    if not steps:
+        return f"none up to {eps(LAST)} ({many})"
+    if steps[0] == steps[-1]:
+        return f"{eps(steps[0])} ({many})"
+    ends = f"{steps[0]} to {steps[-1]}"
+    return f"{eps(median(steps))} (median; {ends}; {many})"
+
+
 # %% tags=["hide-input"]
-STEPS = torch.arange(1, 33)  # a file of 8 bits holds no others
+STEPS = torch.arange(1, LAST + 1)  # a file of 8 bits holds no others
 
 
 def first_fooling(case, direction):
-    """The first ε, in 1/255, at which the saved picture fools; or None."""
+    """The first ε, in 1/255, at which the saved photograph fools."""
     x = case.image.expand(len(STEPS), -1, -1, -1)
     x = attacks.perturb(x, direction, STEPS / 255, case.bounds)
     with torch.no_grad():
@@ -51,54 +68,38 @@ def first_fooling(case, direction):
     return int(wrong[0]) if len(wrong) else None
 
 
-firsts = {case.picture.name: {"FGSM": first_fooling(case, case.direction),
-                              "random signs": first_fooling(case, case.random_direction)}
-          for case in cases}  # fmt: skip
+firsts = {
+    case.picture.name: {
+        "FGSM": first_fooling(case, case.direction),
+        "random signs": first_fooling(case, case.random_direction),
+    }
+    for case in cases
+}
+fooled = {
+    kind: sorted(first[kind] for first in firsts.values() if first[kind])
+    for kind in KINDS
+}
+say(
+    f"{NAME} was shown these photographs as image files, after every step that a file can hold, up "
+    f"to {eps(LAST)}. **The smallest that fools it is, of FGSM, {at(fooled['FGSM'])}; of random "
+    f"signs, {at(fooled['random signs'])}.**"
+)
 
 # %% tags=["hide-input"]
-grid = [1, 2, 3, 4, 8, 16]
-moves = {"FGSM": "adversarial", "random signs": "random"}
+grid, level = [1, 2, 3, 4, 8, 16], perception.JUST_NOTICEABLE_DELTA_E
 noticeable = {}
-for kind, move in moves.items():
+for kind, move in KINDS.items():
     changed = [
         [perception.delta_e(c.image, getattr(c, move)(e)) for c in cases]
         for e in grid
     ]
     noticeable[kind] = perception.crossing(
-        grid, np.mean(changed, axis=1), perception.JUST_NOTICEABLE_DELTA_E
+        grid, np.mean(changed, axis=1), level
     )
-
-# %% tags=["remove-cell"]
-KINDS, LAST = list(moves), int(STEPS[-1])
-fooled = {
-    kind: sorted(first[kind] for first in firsts.values() if first[kind])
-    for kind in KINDS
-}
-
-
-def at(steps):
-    """Of how many photographs, and from which ε on, in a few words."""
-    if not steps:
-        return f"none of {len(cases)} to {eps(LAST)}"
-    ends = f"{eps(steps[0])} to {eps(steps[-1])}"
-    return f"{eps(median(steps))} ({ends}), {len(steps)} of {len(cases)}"
-
-
-# %% tags=["remove-input"]
-by = {
-    kind: f"{len(steps)} of {len(cases)} photographs fool it, from a median of {eps(median(steps))} "
-    f"on ({eps(steps[0])} to {eps(steps[-1])})"
-    if steps
-    else f"none of {len(cases)} photographs fools it"
-    for kind, steps in fooled.items()
-}
 say(
-    f"`{net.name}` was shown these photographs as image files, after each whole step up to "
-    f"{eps(LAST)}; a file holds no smaller one than 1/255. **After FGSM {by['FGSM']}; after random "
-    f"signs {by['random signs']}.** The usual measure of color difference, a mean ΔE of "
-    f"{perception.JUST_NOTICEABLE_DELTA_E}, calls FGSM's steps noticeable near ε = "
-    f'{noticeable["FGSM"]:.1f}/255. And you? "Add perception thing", the original page noted, and '
-    "left it at that. Here your own eyes are tested."
+    f"By the usual measure, a mean color difference ΔE of {level}, a step of FGSM is just noticeable "
+    f'near ε = {noticeable["FGSM"]:.1f}/255. And you? "Add perception thing", the original page '
+    "noted, and left it at that. Here your own eyes are tested."
 )
 
 # %% tags=["remove-input"]
@@ -110,14 +111,14 @@ for e in (0, 2, 8):
     image = attacks.eight_bit(chosen.adversarial(e))
     with torch.no_grad():
         p = net(image[None]).softmax(1)[0].max(0)
-    title = f"ε = {eps(e)}" if e else "the photograph"
+    title = f"ε = {eps(e)}" if e else "clean"
     stills[f"{title}: {photos.names[p.indices]}, {p.values:.0%}"] = (
         to_uint8(image)
     )
 height, width = next(iter(stills.values())).shape[:2]
 facts = {
     "size": width,
-    "network": net.name,
+    "network": NAME,
     "fooled": {
         "signs": fooled["FGSM"],
         "control": fooled["random signs"],
@@ -125,11 +126,11 @@ facts = {
     },
     "none": f"none to {eps(LAST)}",
     "visible": noticeable["FGSM"],
-    "visible_name": f"ΔE {perception.JUST_NOTICEABLE_DELTA_E}",
+    "visible_name": f"ΔE {level}",
     "rows": [
-        [f"{net.name} is fooled", *(at(fooled[kind]) for kind in KINDS)],
+        [f"{NAME} is fooled", *(at(fooled[kind]) for kind in KINDS)],
         [
-            f"mean ΔE is {perception.JUST_NOTICEABLE_DELTA_E}",
+            f"mean ΔE is {level}",
             *(f"{noticeable[kind]:.1f}/255" for kind in KINDS),
         ],
     ],
@@ -142,7 +143,7 @@ shown = "".join(
 markup = (
     '<div class="seen-test" data-pictures="data.js"><div class="start pst-js-only">'
     "<p>You see a photograph twice. One of the two was changed, by a step of FGSM or by random "
-    "signs. Which one? Where you cannot tell, guess. You hear at the end how often you were right. "
+    "signs. Which one? Where you cannot tell, guess. How often you were right is said at the end. "
     "40 pairs take three or four minutes; you may stop before. Nothing is stored, and nothing leaves "
     "your device.</p>"
     "<p>This tests eyes: a screen reader has nothing to say about these pictures. What the network "
@@ -180,7 +181,7 @@ show(
         for name, first in firsts.items()
     ),
     name="tab-seen",
-    caption=f"The smallest ε at which the saved photograph fools `{net.name}`, of every whole ε from "
+    caption=f"The smallest ε at which the saved photograph fools {NAME}, of every whole ε from "
     f"1/255 to {eps(LAST)}.",
 )
 
@@ -201,8 +202,8 @@ show(
 # thresholds from 0.5 to 64/255 are equally probable on a logarithmic axis. Shown are the median
 # and the middle 95% of what the answers leave.
 #
-# Twenty answers of each kind are few, so the result is rough: the interval's ends lie about a
-# factor of seven apart. Readers who were simulated, with flatter and steeper curves than this,
+# Twenty answers of each kind are few, so the result is rough: the ends of its interval lie about a
+# factor of seven apart, and often more. Readers who were simulated, with flatter and steeper curves than this,
 # had their true threshold inside it at least 85 times in 100; a test of this site holds it to
 # that.
 #

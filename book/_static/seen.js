@@ -149,11 +149,16 @@
 
   // --- the result --------------------------------------------------------------------------------
 
+  /** An ε in 1/255; off the scale, nobody can say where. */
   const size = (epsilon) => {
-    if (epsilon < 1) return "below 1/255";
-    return epsilon > fgsm.largest ? `above ${fgsm.largest}/255` : `${epsilon.toFixed(1)}/255`;
+    if (epsilon < 1) return "below 1";
+    return epsilon > fgsm.largest ? `above ${fgsm.largest}` : epsilon.toFixed(1);
   };
-  const withRange = ({ epsilon, low, high }) => `${size(epsilon)} (${size(low)} to ${size(high)})`;
+  /** A threshold and, where its ends do not both lie off the scale, its interval. */
+  const withRange = ({ epsilon, low, high }) => {
+    const range = size(low) === size(high) ? "" : ` (${size(low)} to ${size(high)})`;
+    return `${size(epsilon)}/255${range}`;
+  };
 
   function finish() {
     clearTimeout(waiting);
@@ -163,8 +168,8 @@
     const all = [...signs, ...control];
     const right = all.filter(([, was]) => was).length;
     said.textContent =
-      `You were right in ${right} of ${all.length} pairs. Your threshold is ε = ` +
-      `${withRange(found.signs)} for FGSM and ${withRange(found.control)} for random signs. ` +
+      `You were right in ${right} of ${all.length} pairs. Your threshold is ` +
+      `${withRange(found.signs)} for FGSM, ${withRange(found.control)} for random signs. ` +
       `${compared(found)}`;
     result.replaceChildren(
       drawing(found),
