@@ -81,7 +81,7 @@ FOLDER.mkdir(parents=True, exist_ok=True)
 # Of SAMPLES, numbers are of its own pictures and names of the shown ones.
 NAMED = OWN.shown or PROFILE
 CHOSEN = [(PROFILE if OWN.cases else NAMED, case) for case in OWN.cases or SHOWN.cases]
-CHOSEN += [(PROFILE, int(text)) if text.isdigit() else (NAMED, text) for text in SAMPLES]
+CHOSEN += [(PROFILE, int(text)) if text.isdecimal() else (NAMED, text) for text in SAMPLES]
 CASES = {f"case-{sample}": {"profile": name, "sample": sample} for name, sample in CHOSEN}
 TOC = assemble.toc_with((ROOT / "_toc.yml").read_text(encoding="utf-8"), list(CASES))
 PAGES = {  # page -> (script, parameters); "your-own" is notebooks/your_own.py

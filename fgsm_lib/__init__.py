@@ -21,7 +21,14 @@ _HOMES = {
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used; the message says what, and what was expected."""
+    """Something that was given cannot be used; the message says what, and what was expected.
+
+    It is one line, also where a value is shown that would print on many; of a long one both ends.
+    """
+
+    def __init__(self, message: str):
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= 1000 else f"{line[:700]} … {line[-250:]}")
 
     def _render_traceback_(self) -> list[str]:
         """In a notebook the sentence alone: what leads to it is no fault of the library."""

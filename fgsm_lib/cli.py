@@ -22,6 +22,7 @@ from fgsm_lib.words import short_name
 EPSILONS = "0.5 1 2 4 8"
 ENOUGH = 10  # correctly classified pictures, which the pages of a site compare
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+DISK_FAULTS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 EPILOG = """Exit status: 0 all is well, 1 something given cannot be used, 2 the command is not
 written as it should be, 130 interrupted (Ctrl-C).
 
@@ -101,7 +102,8 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
     Method. The picture that --output saves, with a figure beside it, is that of the smallest
     epsilon that fools the network (with --target: hits), resized and cropped as the network wants.
     """
-    if output and (output.suffix.lower() != ".png" or not output.absolute().parent.is_dir()):
+    there = output and output.absolute().parent.is_dir() and not output.is_dir()
+    if output and (output.suffix.lower() != ".png" or not there):
         raise InputError(f"--output is {output}; expected a .png file in a folder that exists.")
     from fgsm_lib.pictures import open_picture
 
@@ -111,7 +113,7 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
 
     classifier = load_classifier(arch, weights=weights)
     image = classifier.to_pixels(opened)[None].to(classifier.device)
-    goal = class_index(target, classifier.class_names) if target else None
+    goal = None if target is None else class_index(target, classifier.class_names)
     clean = classifier(image).softmax(1)[0].detach()
     label = int(clean.argmax()) if goal is None else goal
     gradient, _ = attacks.input_gradient(classifier, image, [label])
@@ -231,7 +233,7 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
     if everything:
         check_enough(study)
     for case in cases:  # a number is of its own pictures, a name of those it shows
-        _ = study.case(int(case)) if case.isdigit() else study.shown.case(case)
+        _ = study.case(int(case)) if case.isdecimal() else study.shown.case(case)
     for title, table in every_table(study) if everything else [("FGSM", study.table())]:
         click.echo(f"{title}: {len(table)} rows")
     if offer:

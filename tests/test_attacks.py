@@ -238,6 +238,7 @@ def test_labels_may_be_any_whole_numbers(classifier, pixels, labels):
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 WRONG = [
+    ({"labels": torch.eye(2)}, r"labels is tensor\(\[\[1., 0.\], \[0., 1.\]\]\); expected whole"),
     *(({"labels": wrong}, "labels ") for wrong in (
         [0.0, 3.0], torch.tensor([0.0, 3.0]), [True, False], ["0", "3"], None, 0, [0], [0, 10],
         [-1, 0], [[0], [3]], [0, 1, 2],

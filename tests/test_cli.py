@@ -42,6 +42,9 @@ def test_the_version_is_the_librarys(run):
         (["attack", "text.jpg"], "fgsm: text.jpg: "),
         (["attack", COFFEE, "-o", "out.jpg"], "fgsm: --output is out.jpg; expected a .png file"),
         (["attack", COFFEE, "-o", "no/o.png"], "fgsm: --output is no/o.png; expected a .png file"),
+        (["attack", COFFEE, "-o", "folder.png"], "fgsm: --output is folder.png; expected a .png "),
+        (["attack", COFFEE, "-o", "a" * 5000 + ".png"], "File name too long"),
+        (["attack", COFFEE, "--target", ""], "fgsm: --target is '', no class of this network;"),
         (["attack", COFFEE, "--arch", "lenet"], "fgsm: unknown architecture 'lenet'; expected "),
         (["attack", COFFEE, "--weights", "no.pt"], "fgsm: no.pt: "),
         (["sweep", "--profile", "imagenet"], "fgsm: unknown profile 'imagenet'; expected demo, "),
@@ -53,6 +56,7 @@ def test_the_version_is_the_librarys(run):
 )
 def test_what_cannot_be_used_is_one_sentence(run, tmp_path, arguments, sentence):
     (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
     result = run(*arguments)
     assert result.exit_code == 1
     assert sentence in result.output

@@ -341,7 +341,7 @@ def test_without_names_classes_are_numbers(own):
 @pytest.mark.parametrize("name", ["own/cat", "nothing", "own/cat/a.png", "a" * 5000])
 def test_what_is_no_set_of_pictures_is_named(own, name):
     message = said(pictures_from, own.parent / name, NAMES)
-    assert message.startswith(str(own.parent / name)) and "one subfolder per class" in message
+    assert message.startswith(str(own.parent / name)[:700]) and "one subfolder per class" in message
     for source in (7, None, {"a": 1}, iter([])):
         assert "expected a folder, a CSV file, a data frame or" in said(pictures_from, source)
 

@@ -334,7 +334,15 @@ def test_other_wrong_profiles_are_named(profile_of, tmp_path):
     assert "unknown profile 'imagenet'; expected demo" in refused(load_profile, "imagenet")
     assert "no such profile file" in refused(load_profile, tmp_path / "none.toml")
     (tmp_path / "folder.toml").mkdir()
-    assert "no such profile file" in refused(load_profile, tmp_path / "folder.toml")
+    for name in (
+        tmp_path / "folder.toml",
+        "a" * 5000 + ".toml",
+        "~no-such-user/x.toml",
+        "a\0.toml",
+    ):
+        assert "no such profile file" in refused(load_profile, name)
+    assert "not a TOML file" in refused(profile_of, MINIMAL + "cases = " + "[" * 4000)
+    assert profile_of(MINIMAL + 'data = "~no-such-user/x"\n').data.endswith("~no-such-user/x")
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     assert "not a TOML file" in refused(load_profile, tmp_path / "bad.toml")
     for option in ("data", "weights", "arch"):

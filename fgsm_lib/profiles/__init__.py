@@ -102,7 +102,7 @@ def load_profile(
     given = {key: value or os.environ.get(f"FGSM_{key.upper()}") for key, value in given.items()}
     given = {key: value for key, value in given.items() if value}
     for key in given.keys() & {"data", "weights"}:
-        given[key] = str(Path(given[key]).expanduser().absolute())
+        given[key] = str(_expanded(given[key]).absolute())
     if given.keys() & {"weights", "arch"}:
         given = {"weights": "", "weights_sha256": "", **given}  # those of the file fit no longer
     return msgspec.structs.replace(profile, **given)
@@ -116,17 +116,29 @@ def built_in() -> list[str]:
 def _find(name: str) -> Path:
     if name in built_in():
         return BUILT_IN / f"{name}.toml"
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if path.suffix != ".toml":
         raise InputError(
             f"unknown profile {name!r}; expected {', '.join(built_in())} or the path of a .toml "
             "file."
         )
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null byte
+        there = False
+    if not there:
         raise InputError(f"{path}: no such profile file.")
     if path.stem in built_in() and path.resolve().parent != BUILT_IN:
         raise InputError(f"{path}: {path.stem} is a built-in profile; rename your file.")
     return path
+
+
+def _expanded(name: str | Path) -> Path:
+    """A path; with the home of its user, if there is such a user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def _parse(path: Path) -> Profile:
@@ -135,6 +147,8 @@ def _parse(path: Path) -> Profile:
         profile = msgspec.convert({**values, "name": path.stem}, Profile)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file ({error}).") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a TOML file (brackets in a thousand brackets).") from None
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}.") from None
     if not any(profile.sweep_epsilon_255):
@@ -144,7 +158,7 @@ def _parse(path: Path) -> Profile:
         for key, grid in msgspec.structs.asdict(profile.epsilon_255).items()
     }
     beside = {
-        key: str((path.parent / Path(value).expanduser()).absolute())
+        key: str((path.parent / _expanded(value)).absolute())
         for key, value in (("data", profile.data), ("weights", profile.weights))
         if value
     }
