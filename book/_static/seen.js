@@ -206,7 +206,7 @@
   /** Reader, network and ΔE, for FGSM and for random signs. */
   function table(found) {
     const rows = [["you", withRange(found.signs), withRange(found.control)], ...facts.rows];
-    const head = ["", "FGSM", "random signs"].map((text) => element("th", { scope: "col" }, text));
+    const head = ["who", "FGSM", "random signs"].map((text) => element("th", { scope: "col" }, text));
     const body = rows.map(([name, ...cells]) => {
       const row = element("tr", {}, element("th", { scope: "row" }, name));
       cells.forEach((text, i) => {
