@@ -52,13 +52,13 @@ show(
 
 # %% [markdown]
 # $X$
-# : the image as the classifier receives it: one number in $[0, 1]$ per pixel and color channel.
+# : the image: one number in $[0, 1]$ per pixel and color channel.
 #
 # $y$
 # : its label, the true class.
 #
 # $\Theta$
-# : the weights of the classifier. Training changes them; an attack leaves them alone.
+# : the weights of the classifier, which an attack leaves alone.
 #
 # $J(\Theta, X, y)$
 # : the [objective](#objective), which grows as the classifier gets worse at $X$. The usual one is
@@ -316,11 +316,11 @@ show(
 )
 
 # %% [markdown]
-# One measure is the color difference ΔE: the distance in the color space CIELAB, made so that
-# equal distances look equally different. About 2.3 is just noticeable between two plain patches
-# side by side [(Mahy et al., 1994)](#mahy1994); of fine noise on a picture, people notice less.
-# Another is the structural similarity SSIM [(Wang et al., 2004)](#wang2004), which is 1 for equal
-# images. What your own eyes notice, [a test](can-you-see-it.ipynb) finds out.
+# One measure is the color difference ΔE: the distance in the color space CIELAB, where equal
+# distances look equally different. About 2.3 is just noticeable between two plain patches
+# side by side [(Mahy et al., 1994)](#mahy1994); of fine noise, people notice less. Another is the
+# structural similarity SSIM [(Wang et al., 2004)](#wang2004), 1 for equal images.
+# [A test](can-you-see-it.ipynb) finds what your own eyes notice.
 
 # %%
 rows = []

@@ -217,7 +217,7 @@
 
   const CORNERS = [[1, 1], [1, -1], [-1, 1], [-1, -1]]; // prettier-ignore
   const THROW = 20;
-  const box = { left: 34, top: 14, side: 260 };
+  const box = { left: 40, top: 14, side: 250 };
   const across = (x1) => box.left + box.side * x1;
   const up = (x2) => box.top + box.side * (1 - x2);
 
@@ -286,7 +286,7 @@
     });
     const over = drawn("g", { "aria-hidden": true });
     over.append(square, arrow, slope, way, end.place, ...badges.map(({ place }) => place));
-    const svg = drawn("svg", { viewBox: "0 0 328 300" }, ground(), over, handle);
+    const svg = drawn("svg", { viewBox: "0 0 328 290" }, ground(), over, handle);
     const found = element("p", { className: "note" });
     const button = element("button", { type: "button" }, `Throw ${THROW} random corners`);
     const say = build(
