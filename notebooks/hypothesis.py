@@ -252,6 +252,9 @@ show(
     f"{analysis.upto(table)}, over their rank by two predictors.",
 )
 apart = by_prediction.low > by_confidence.high
+known = (
+    record["verdicts"].get("partial") if record and not original else None
+)
 say(
     f"Rank correlation with the smallest ε: {by_prediction.value:.2f} ({by_prediction.low:.2f} to "
     f"{by_prediction.high:.2f}) for the first-order prediction, {by_confidence.value:.2f} "
@@ -269,6 +272,13 @@ say(
         else "more confidence then goes with a *smaller* ε."
         if left.high < 0
         else "nothing of the relation that can be told from chance is left."
+    )
+    + (
+        f" On the original's photographs (recorded) it is {analysis.number(known['rho'])} "
+        f"({analysis.number(known['low'])} to {analysis.number(known['high'])}; {known['n']} "
+        "photographs)."
+        if known
+        else ""
     )
 )
 

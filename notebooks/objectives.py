@@ -44,10 +44,12 @@ NAMES = {"cross_entropy": "cross-entropy", "true_logit": "true logit"}
 say(
     f"The numbers of this page are taken on {taken_on(study.profile, len(study.pictures))}."
     + (
-        ""
-        if original
-        else " They are not the original's photographs: what made *its* curves can only be seen on "
-        "those."
+        " They are not the original's photographs: what made *its* curves can only be seen on those."
+        if not original
+        else " The original's network was GoogLeNet: where this one behaves otherwise, what the "
+        "objective made and what the network made cannot be told apart."
+        if study.classifier.name != "googlenet"
+        else ""
     )
 )
 

@@ -60,7 +60,7 @@ def slower(way):
 
 
 say(
-    f"With the toys' {network_name(first)}, this library takes {times.loc['this library', first]:.2f} "
+    f"With {network_name(first)}, the network of the toys, this library takes {times.loc['this library', first]:.2f} "
     f"ms a picture and ε, PyTorch's bare passes {slower('bare passes, torch')} times as long. As "
     f"documented, foolbox takes {slower('foolbox, as documented')} times as long, torchattacks "
     f"{slower('torchattacks, as documented')}, cleverhans {slower('cleverhans, as documented')} "

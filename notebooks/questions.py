@@ -142,9 +142,10 @@ if largest["n"].min() >= 10:
         f"size, the control, leave {count_text(int(noise.sum()), len(noise))} right, of all classes.",
     )
 else:
+    most = f"{classes['n'].median():g}"
     say(
-        f"Half of the {len(classes)} classes have no more than {classes['n'].median():g} initially "
-        "correct pictures: too few to say that they differ."
+        f"Half of the {len(classes)} classes have at most {most} initially correct "
+        f"picture{'' if most == '1' else 's'}: too few to say whether classes differ."
     )
 
 # %% [markdown]

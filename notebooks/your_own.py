@@ -30,6 +30,10 @@ from fgsm_lib import analysis, figures, gallery
 from fgsm_lib.show import show
 from fgsm_lib.study import open_study, own_study
 
+torch.manual_seed(
+    0
+)  # the weights that this page makes up are the same in every build
+
 # %% [markdown]
 # ## What it takes
 #
