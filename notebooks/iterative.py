@@ -41,15 +41,15 @@ photos = study.shown
 
 
 # %%
-def attack(method, net, x, y, epsilon):
+def attack(method, net, x, y, epsilon, seed=0):
     """A batch after one method's attack, as a file of 8 bits holds it."""
     many = {"steps": 10, "step_size": epsilon / 4}
     if method == "FGSM":
         moved = attacks.fgsm(net, x, y, epsilon)
     elif method == "random signs":
-        moved = attacks.perturb(x, attacks.random_signs(x, 0), epsilon)
+        moved = attacks.perturb(x, attacks.random_signs(x, seed), epsilon)
     else:  # PGD is BIM from a random start
-        start = attacks.random_start(x, 0) if method == "PGD" else None
+        start = attacks.random_start(x, seed) if method == "PGD" else None
         moved = attacks.pgd(net, x, y, epsilon, start=start, **many)
     return attacks.eight_bit(moved)
 
@@ -145,8 +145,8 @@ show(
 #
 # ## The smallest ε that fools
 #
-# Who only wants to fool can stop at the smallest ε that does, from 0.5/255 up, on the saved
-# picture:
+# Who only wants to fool can stop at the smallest ε that does, from 0.5/255 up, where rounding
+# first moves some values of the saved picture by a level:
 
 # %%
 GRID = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20)
@@ -156,7 +156,7 @@ def first_fooling(method, sample):
     """The first ε of a grid, in 1/255, at which a method fools."""
     x, y = photos.image(sample)
     for e in GRID:
-        if seen(net, attack(method, net, x, y, e / 255)) != y:
+        if seen(net, attack(method, net, x, y, e / 255, sample)) != y:
             return analysis.eps(e)
     return "none"
 

@@ -44,12 +44,12 @@ photos = study.shown
 theirs, ours = load_classifier("efficientnet_lite1"), photos.classifier
 
 
-def directions(x, y):
+def directions(x, y, seed):
     """Where a step may go: along either network's signs, or at random."""
     return {
         "FGSM on ours": attacks.input_gradient(ours, x, y)[0].sign(),
         "FGSM on theirs": attacks.input_gradient(theirs, x, y)[0].sign(),
-        "random signs": attacks.random_signs(x, 0),
+        "random signs": attacks.random_signs(x, seed),
     }
 
 
@@ -66,7 +66,7 @@ for picture in photos.pictures:
     x, y = photos.image(picture.sample)
     seen = photos.names[theirs(x).argmax()]
     row = {"photograph": picture.name, "theirs sees": seen}
-    for kind, signs in directions(x, y).items():
+    for kind, signs in directions(x, y, picture.sample).items():
         wrong = [e for e in GRID if ours_is_wrong(x, y, signs, e)]
         row[kind] = analysis.eps(wrong[0]) if wrong else "none to 32/255"
     firsts.append(row)
@@ -98,7 +98,7 @@ for sample in right[:: max(1, len(right) // 150)]:
     x, y = study.image(sample)
     with torch.no_grad():
         both = theirs(x).argmax(1) == y
-    for kind, signs in directions(x, y).items() if both else ():
+    for kind, signs in directions(x, y, sample).items() if both else ():
         for e in (1, 2, 4, 8, 16):
             wrong = ours_is_wrong(x, y, signs, e)
             rows.append((sample, kind, e, wrong, signs.any().item()))
