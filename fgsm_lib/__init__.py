@@ -8,7 +8,9 @@ pictures at many ε, kept), ``offered`` (and handed on), ``study`` (all of it op
 shown).
 """
 
+import os
 from importlib import import_module
+from pathlib import Path
 
 __version__ = "0.2.0"
 
@@ -33,6 +35,14 @@ class InputError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """In a notebook the sentence alone: what leads to it is no fault of the library."""
         return [f"InputError: {self}"]
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """A path, with the home of its user in place of ``~user``, if there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def __getattr__(name: str):

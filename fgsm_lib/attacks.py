@@ -133,8 +133,7 @@ def fgsm(
     epsilon = step_sizes(epsilon, images)
     bounds = clip_bounds(images, classifier, clip)
     gradient, _ = input_gradient(classifier, images, labels, objective)
-    direction = -gradient.sign() if targeted else gradient.sign()
-    return perturb(images, direction, epsilon, bounds)
+    return perturb(images, _step(gradient, targeted), epsilon, bounds)
 
 
 def pgd(
@@ -183,9 +182,15 @@ def pgd(
     changed = images if start is None else perturb(images, start, epsilon, ball)
     for _ in range(steps):
         gradient, _ = input_gradient(classifier, changed, labels, objective)
-        direction = -gradient.sign() if targeted else gradient.sign()
-        changed = perturb(changed, direction, step_size, ball)
+        changed = perturb(changed, _step(gradient, targeted), step_size, ball)
     return changed
+
+
+def _step(gradient: torch.Tensor, targeted: bool) -> torch.Tensor:
+    """The direction of a step: up the objective, or down toward a target."""
+    if not isinstance(targeted, bool):
+        raise InputError(f"targeted is {targeted!r}; expected True or False.")
+    return -gradient.sign() if targeted else gradient.sign()
 
 
 def perturb(
@@ -253,10 +258,10 @@ def clip_bounds(images: torch.Tensor, classifier: torch.nn.Module, clip: Clip = 
     Raises:
         InputError: ``clip`` is neither, or the classifier does not say how it normalizes.
     """
+    if not isinstance(clip, str) or clip not in ("valid", "image"):
+        raise InputError(f"clip is {clip!r}; expected 'valid' or 'image'.")
     if clip == "valid":
         return 0.0, 1.0
-    if clip != "image":
-        raise InputError(f"clip is {clip!r}; expected 'valid' or 'image'.")
     mean, std = getattr(classifier, "mean", None), getattr(classifier, "std", None)
     if not (torch.is_tensor(mean) and torch.is_tensor(std)):
         raise InputError(

@@ -33,7 +33,13 @@ def check_images(images: torch.Tensor) -> None:
         raise InputError(
             f"images has shape {tuple(images.shape)}; expected a batch (N, ...) of at least one."
         )
-    low, high = (float(value) for value in images.detach().aminmax())
+    try:
+        low, high = (float(value) for value in images.detach().aminmax())
+    except RuntimeError as error:  # sparse, without data, of 8 bits
+        raise InputError(
+            f"images is {images.layout} of {images.dtype} on {images.device}, of which torch knows "
+            f"no smallest value ({first_line(error)}); expected floats in memory."
+        ) from None
     if not (low >= 0 and high <= 1):  # a NaN fails both
         raise InputError(f"images has values from {low:g} to {high:g}; expected [0, 1].")
 
@@ -90,6 +96,8 @@ def class_indices(labels: torch.Tensor | Sequence[int], logits: torch.Tensor) ->
     count, classes = logits.shape
     if given.shape != (count,):
         raise InputError(f"labels has shape {tuple(given.shape)}; expected ({count},), one each.")
+    if given.is_meta:
+        raise InputError("labels is on the device meta, without values; expected numbers.")
     given = given.to(logits.device, torch.int64)
     if not bool(((given >= 0) & (given < classes)).all()):
         raise InputError(f"labels is {given.tolist()}; expected classes from 0 to {classes - 1}.")
@@ -104,8 +112,8 @@ def step_sizes(
     InputError, which calls it ``name``, unless it is one number or N numbers from 0 to 1.
     """
     try:
-        given = torch.as_tensor(epsilon, dtype=torch.float64).detach()
-    except (TypeError, ValueError, RuntimeError):
+        given = torch.as_tensor(epsilon, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise InputError(f"{name} is {epsilon!r}; expected a number from 0 to 1.") from None
     if not bool(((given >= 0) & (given <= 1)).all()):
         raise InputError(

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def class_list(class_names: ClassNames | None) -> list[str] | None:
     """
     if class_names is None:
         return None
-    names = class_names.tolist() if hasattr(class_names, "tolist") else class_names
+    names = class_names
+    with suppress(RuntimeError):  # a tensor without values
+        names = class_names.tolist() if hasattr(class_names, "tolist") else class_names
     if isinstance(names, Mapping):
         names = _in_order(names)
     if not isinstance(names, Sequence) or isinstance(names, str | bytes):

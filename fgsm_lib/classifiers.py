@@ -41,6 +41,9 @@ from torchvision import models, transforms  # noqa: E402, F401 - weights.py take
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+MOST_PIXELS = 10_000  # of a side that a network sees; beyond, it is a slip of the pen
+MOST_NARROW = 100
+
 Size = int | tuple[int, int]
 
 
@@ -147,7 +150,15 @@ class Classifier(torch.nn.Module):
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def to_pixels(self, picture: Image.Image) -> torch.Tensor:
-        """PIL image, any size -> float32 (C, H, W) in [0, 1], as the classifier receives it."""
+        """PIL image, any size -> float32 (C, H, W) in [0, 1], as the classifier receives it.
+
+        InputError where it is so narrow that its longer side, resized with the other, is huge.
+        """
+        if max(picture.size) > MOST_NARROW * min(picture.size):
+            raise InputError(
+                f"a picture has {picture.width} × {picture.height} pixels; expected sides in a "
+                f"ratio of at most {MOST_NARROW} to 1."
+            )
         return self.preprocessing(picture.convert("L" if self.channels == 1 else "RGB"))
 
     @property
@@ -179,9 +190,12 @@ def _sizes(resize: Size | None, crop: Size | None) -> tuple[Size, Size]:
 
 def _size(name: str, size: Size | None) -> Size | None:
     sides = size if isinstance(size, list | tuple) else [size, size]
-    whole = all(isinstance(side, Integral) and side > 0 for side in sides)
+    whole = all(isinstance(side, Integral) and 0 < side <= MOST_PIXELS for side in sides)
     if size is not None and not (whole and len(sides) == 2):
-        raise InputError(f"{name} is {size!r}; expected pixels, or (height, width) in pixels.")
+        raise InputError(
+            f"{name} is {size!r}; expected pixels, or (height, width) in pixels, up to "
+            f"{MOST_PIXELS:,}."
+        )
     if size is None:
         return None
     return tuple(map(int, size)) if isinstance(size, list | tuple) else int(size)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from fgsm_lib import InputError
+from fgsm_lib import InputError, expanded
 from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of
 from fgsm_lib.pictures import (
     MAX_PIXELS,
@@ -59,7 +59,7 @@ def pictures_from(source: Any, class_names: ClassNames | None = None) -> Picture
     if isinstance(source, pd.DataFrame):
         return data_frame(source, class_names)
     if isinstance(source, str | os.PathLike):
-        path = _path(source)
+        path = expanded(source)
         if _kind(path / "dev_dataset.csv"):
             return nips2017(path, class_names)
         is_table = _kind(path) == "file" and path.suffix.lower() == ".csv"
@@ -85,7 +85,7 @@ def nips2017(folder: str | Path, class_names: ClassNames | None = None) -> Pictu
     ImageNet's. A sample's number is its row in the table; photographs that are listed but absent
     are left out.
     """
-    folder = _path(folder)
+    folder = expanded(folder)
     table, images = folder / "dev_dataset.csv", folder / "images"
     if class_names is None and _kind(folder / "categories.csv"):
         class_names = _categories(folder / "categories.csv")
@@ -151,7 +151,7 @@ def class_folders(folder: str | Path, class_names: ClassNames | None = None) -> 
     A subfolder has the name of a class or its number. Samples count up in the order of the sorted
     paths. Hidden files and folders are skipped; deeper folders and other files are left out.
     """
-    folder = _path(folder)
+    folder = expanded(folder)
     if _kind(folder) != "folder":
         found = "not a CSV file" if _kind(folder) else "no such file or folder"
         raise InputError(
@@ -177,7 +177,7 @@ def csv_table(path: str | Path, class_names: ClassNames | None = None) -> Pictur
 
     A label is the name of a class or its number. Samples count up in the order of the rows.
     """
-    path = _path(path)
+    path = expanded(path)
     root, named = path.parent.resolve(), []
     for number, row in enumerate(read_csv(path, ["path", "label"]), start=1):
         file = root / row["path"]
@@ -210,7 +210,7 @@ def data_frame(frame: pd.DataFrame, class_names: ClassNames | None = None) -> Pi
         where = f"row {number} of the data frame"
         if not isinstance(value, str | os.PathLike):
             named.append((f"row {number}", open_picture(value, where), label))
-        elif _kind(path := _path(value)) == "file":
+        elif _kind(path := expanded(value)) == "file":
             named.append((str(path), path, label))
         else:
             raise InputError(f"{where} has {column} {str(value)!r}; expected an existing file.")
@@ -225,10 +225,14 @@ def torch_dataset(dataset: Sequence, class_names: ClassNames | None = None) -> P
     by then (a random transform) raises InputError. ``class_names`` are by default the data set's
     own ``classes``.
     """
-    if len(dataset) == 0:
+    try:
+        count = len(dataset)
+    except TypeError:  # an array of no dimension
+        count = 0
+    if count == 0:
         raise InputError("the data set is empty; expected at least one pair (picture, label).")
     named = []
-    for index in range(len(dataset)):
+    for index in range(count):
         picture, label = _pair(dataset, index)
         digest = pixels_sha256(open_picture(picture, f"item {index} of the data set"))
         named.append((f"item {index}", Unchanged(partial(_picture, dataset, index), digest), label))
@@ -294,13 +298,6 @@ def read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
                 "expected quotes around a text with a comma."
             )
     return rows
-
-
-def _path(given: str | os.PathLike) -> Path:
-    try:
-        return Path(given).expanduser()
-    except RuntimeError:  # the home of somebody unknown
-        return Path(given)
 
 
 def _kind(path: Path) -> str:

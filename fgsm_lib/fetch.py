@@ -26,7 +26,7 @@ from typing import IO
 from PIL import Image
 from tqdm import tqdm
 
-from fgsm_lib import InputError, __version__
+from fgsm_lib import InputError, __version__, expanded
 from fgsm_lib.datasets import open_picture, plain_name, read_csv
 
 CSV_URL = (
@@ -110,7 +110,7 @@ def fetch_nips2017(
 
     Raises InputError where there is no network, the table is not the set's, or the disk is full.
     """
-    job = _Job(Path(folder).expanduser(), timeout, pause)
+    job = _Job(expanded(folder), timeout, pause)
     with _disk_faults(job.folder):
         job.images.mkdir(parents=True, exist_ok=True)
         for unfinished in job.images.glob(".*.part"):  # of a run that was killed

@@ -24,6 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fgsm_lib import InputError
 
 MAX_PIXELS = 200_000_000
+MAX_SIDE = 65_535  # JPEG's own; an animated WebP of 696 bytes may say 10 million, and takes 40 s
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 
@@ -93,10 +94,10 @@ def _without_pillows_limit() -> Iterator[int | None]:
 
 def _check_size(image: Image.Image) -> int:
     pixels = image.width * image.height
-    if not 0 < pixels <= MAX_PIXELS:
+    if not 0 < pixels <= MAX_PIXELS or max(image.size) > MAX_SIDE:
         raise InputError(
-            f"has {image.width} × {image.height} pixels; "
-            f"expected at least one and at most {MAX_PIXELS // 10**6} million."
+            f"has {image.width} × {image.height} pixels; expected at least one and at most "
+            f"{MAX_PIXELS // 10**6} million, no side above {MAX_SIDE:,}."
         )
     return pixels
 

@@ -14,7 +14,7 @@ import msgspec
 import pandas as pd
 import torch
 
-from fgsm_lib import InputError, attacks, datasets, offered, published
+from fgsm_lib import InputError, attacks, datasets, expanded, offered, published
 from fgsm_lib.checks import GradientError
 from fgsm_lib.classifiers import Classifier, check_door
 from fgsm_lib.datasets import Picture, Pictures
@@ -236,7 +236,7 @@ def open_study(
         profile.arch, pictures.class_names, profile.weights or None, profile.weights_sha256 or None
     )
     folder = build_folder() / profile.name / "tables" if results is None else Path(results)
-    study = Study(profile, pictures, classifier, folder.expanduser(), machine or Machine())
+    study = Study(profile, pictures, classifier, expanded(folder), machine or Machine())
     if profile.pictures == "folder":  # the others are known
         _check(classifier, pictures)
     return study
@@ -320,7 +320,7 @@ def own_study(
         raise InputError(f"unknown argument {sorted(unknown)[0]!r} of own_study.")
     if not isinstance(results, str | os.PathLike):
         raise InputError(f"results is {results!r}; expected a folder for the tables.")
-    results = Path(results).expanduser()
+    results = expanded(results)
     if isinstance(network, Classifier):
         if preprocessing or datasets.class_list(class_names) not in (None, network.class_names):
             raise InputError("network is a Classifier; expected its own names and preprocessing.")

@@ -73,7 +73,7 @@ class SweepSettings:
     def __post_init__(self) -> None:
         try:
             grid = tuple(sorted({_number(value) for value in self.epsilon_255}))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError, RuntimeError):
             grid = ()
         if not grid or not all(math.isfinite(value) and 0 <= value <= 255 for value in grid):
             raise InputError(
@@ -87,10 +87,17 @@ class SweepSettings:
             "bits": (8, None),
         }
         for name, known in choices.items():
-            if getattr(self, name) not in known:
+            if not _is_one_of(getattr(self, name), known):
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}; expected {' or '.join(map(repr, known))}."
                 )
+
+
+def _is_one_of(value: object, known: tuple) -> bool:
+    try:
+        return bool(value in known)
+    except (TypeError, ValueError, RuntimeError):  # what is compared elementwise
+        return False
 
 
 def _number(value: object) -> float:

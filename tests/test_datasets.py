@@ -36,6 +36,15 @@ def encoded(image, kind="PNG", **options) -> bytes:
     return file.getvalue()
 
 
+def wide_webp() -> bytes:
+    """An animated WebP whose header says that it is 12,582,920 pixels wide: 40 s to decode."""
+    frames = [Image.fromarray(np.roll(RGB, 1)), Image.fromarray(RGB)]
+    file = bytearray(encoded(frames[1], "WEBP", save_all=True, append_images=frames))
+    place = file.index(b"VP8X") + 12  # its size less one, in 24 bits
+    file[place : place + 3] = (12_582_920 - 1).to_bytes(3, "little")
+    return bytes(file)
+
+
 def pixels(source, name=None) -> np.ndarray:
     image = open_picture(source, name)
     assert image.mode == "RGB"
@@ -162,6 +171,7 @@ def test_arrays_and_tensors_are_pictures_too():
         (encoded(RGB)[:90], "not a readable picture"),
         (encoded(RGB, "JPEG")[:-30], "not a readable picture (image file is truncated"),
         (bomb(60_000), "has 60000 × 60000 pixels; expected at least one and at most 200 million"),
+        (wide_webp(), "has 12582920 × 6 pixels; expected at least one and at most 200 million, no"),
         (encoded(Image.new("I", (2, 2)), "TIFF"), "holds 32 bits a pixel; expected 8 or 16"),
         (encoded(Image.new("F", (2, 2)), "TIFF"), "holds 32 bits a pixel"),
         (RGB.astype(np.int64), "holds int64; expected uint8, or floats in [0, 1]"),

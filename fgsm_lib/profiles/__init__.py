@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from fgsm_lib import InputError
+from fgsm_lib import InputError, expanded
 
 BUILT_IN = Path(__file__).parent
 DEMO = "demo"
@@ -102,7 +102,7 @@ def load_profile(
     given = {key: value or os.environ.get(f"FGSM_{key.upper()}") for key, value in given.items()}
     given = {key: value for key, value in given.items() if value}
     for key in given.keys() & {"data", "weights"}:
-        given[key] = str(_expanded(given[key]).absolute())
+        given[key] = str(expanded(given[key]).absolute())
     if given.keys() & {"weights", "arch"}:
         given = {"weights": "", "weights_sha256": "", **given}  # those of the file fit no longer
     return msgspec.structs.replace(profile, **given)
@@ -116,7 +116,7 @@ def built_in() -> list[str]:
 def _find(name: str) -> Path:
     if name in built_in():
         return BUILT_IN / f"{name}.toml"
-    path = _expanded(name)
+    path = expanded(name)
     if path.suffix != ".toml":
         raise InputError(
             f"unknown profile {name!r}; expected {', '.join(built_in())} or the path of a .toml "
@@ -131,14 +131,6 @@ def _find(name: str) -> Path:
     if path.stem in built_in() and path.resolve().parent != BUILT_IN:
         raise InputError(f"{path}: {path.stem} is a built-in profile; rename your file.")
     return path
-
-
-def _expanded(name: str | Path) -> Path:
-    """A path; with the home of its user, if there is such a user."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
 
 
 def _parse(path: Path) -> Profile:
@@ -158,7 +150,7 @@ def _parse(path: Path) -> Profile:
         for key, grid in msgspec.structs.asdict(profile.epsilon_255).items()
     }
     beside = {
-        key: str((path.parent / _expanded(value)).absolute())
+        key: str((path.parent / expanded(value)).absolute())
         for key, value in (("data", profile.data), ("weights", profile.weights))
         if value
     }
