@@ -49,7 +49,7 @@ fetch: $(VENV)/.site ## fetch the 1000 photographs into _build/nips2017/data, or
 
 verify: $(VENV)/.test ## build the site, compare its numbers with tests/test_values (UPDATE=1 renews it)
 	@$(BIN)/python -m doit
-	@$(BIN)/python -m pytest tests/test_values.py $(if $(filter 1,$(UPDATE)),--regen-all)
+	@$(BIN)/python -m pytest tests/test_values.py -m "not slow" $(if $(filter 1,$(UPDATE)),--regen-all)
 
 # File by file on all cores: what a file sets up (a browser, a study) is set up once.
 test: $(VENV)/.test ## run the fast tests

@@ -117,7 +117,9 @@ def test_the_numbers_are_those_of_the_last_time(demo, numbers, dataframe_regress
 @pytest.mark.slow
 def test_the_numbers_hold_without_onnx_runtime(tmp_path, dataframe_regression):
     machine = store.Machine(engine="torch")
-    frame = all_pictures(study.open_study("demo", results=tmp_path, machine=machine))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_compute", COMPUTE)
+        frame = all_pictures(study.open_study("demo", results=tmp_path, machine=machine))
     tolerances = {name: {"atol": CLOSELY.get(name, 0.004), "rtol": 1e-9} for name in frame}
     frame = frame.astype(float).round(6)
     dataframe_regression.check(frame, tolerances=tolerances, basename="all_pictures")
