@@ -282,9 +282,8 @@ for other in [(0.8, 0.6), (0.6, 0.4), (0.6, 0.6)]:
 # ## The units of ε
 #
 # This site attacks in pixel space, where ε is a fraction of the range $[0, 1]$. Many
-# implementations, the original page's among them, attack after normalization, where each channel
-# is divided by a standard deviation $\sigma$ and the same step is $\epsilon/\sigma$. In three
-# units, the last for the $\sigma$ of this classifier:
+# implementations, the original page's among them, attack after normalization: each channel has
+# been divided by a standard deviation $\sigma$, and the same step is $\epsilon/\sigma$:
 
 # %%
 sigma = study.classifier.std.flatten()[0].item()
@@ -294,13 +293,11 @@ units["normalized, ε/σ"] = units["in 1/255"] / 255 / sigma
 units.round(4)
 
 # %% [markdown]
-# **Clipping.** A pixel cannot be darker than 0 or brighter than 1, so the result of
-# [(1.1)](#eq-1-1) is clipped to $[0, 1]$. The published experiment clipped a second time, to the
-# smallest and largest value of the image itself.
+# **Clipping.** No pixel is darker than 0 or brighter than 1, so the result of [(1.1)](#eq-1-1) is
+# clipped to $[0, 1]$. The published experiment clipped once more, to the image's own range.
 #
-# **Rounding.** An image file holds whole numbers from 0 to 255, so a step smaller than 0.5/255 is
-# rounded away when the image is saved. Smaller ε on this site say something about the classifier,
-# not about image files.
+# **Rounding.** An image file holds whole numbers from 0 to 255: saving it rounds away a step below
+# 0.5/255. Smaller ε on this site say something about the classifier, not about files.
 #
 # ## From which ε can it be seen?
 
@@ -322,7 +319,7 @@ show(
 # distances look equally different. About 2.3 is just noticeable between two plain patches
 # side by side [(Mahy et al., 1994)](#mahy1994); of fine noise, people notice less. Another is the
 # structural similarity SSIM [(Wang et al., 2004)](#wang2004), 1 for equal images.
-# [A test](can-you-see-it.ipynb) finds what your own eyes notice.
+# [A test](can-you-see-it.ipynb) is for your own eyes.
 
 # %%
 rows = []
