@@ -160,7 +160,7 @@ say(
 
 # %%
 toys = {"hardened": open_study("demo"), "unhardened": open_study("plain")}
-grid = (0, 0.25, 0.5, 1, 2, 4, 8)
+grid = (0, 0.3, 0.5, 1, 2, 4, 8)
 tables = {
     name: one.table(every=4, epsilon_255=grid) for name, one in toys.items()
 }

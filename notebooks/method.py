@@ -126,9 +126,9 @@ code(attacks.perturb)
 # %%
 rows = []
 for n in (10, 100, 1000, 10_000, 3 * 224 * 224):
-    w = torch.randn(200, n, generator=torch.Generator().manual_seed(n))
-    seeded = torch.Generator().manual_seed(1)
-    coin = torch.randint(0, 2, (200, n), generator=seeded) * 2 - 1
+    seed = torch.Generator().manual_seed(n)
+    w = torch.randn(200, n, generator=seed)
+    coin = torch.randint(0, 2, (200, n), generator=seed) * 2 - 1
     along, random = w.abs().sum(1) / 255, (w * coin).sum(1).abs() / 255
     rows.append((n, along.mean().item(), random.mean().item()))
 shift = pd.DataFrame(rows, columns=["inputs", "along", "random"])
@@ -191,8 +191,7 @@ show(
         {"y": "fall of the true class's logit"},
     ),
     name="fig-linear",
-    caption="Fall of the logit of the photograph's true class, as the gradient predicts it and as it "
-    "is; random signs, one draw, beside it.",
+    caption="Fall of the true class's logit: predicted, real, and after random signs (one draw).",
 )
 
 # %% tags=["remove-input"]

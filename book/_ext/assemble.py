@@ -66,7 +66,8 @@ def fetch_runtime(said: Path) -> None:
     reason = _npm_ci(said.parent)
     said.write_text(reason, encoding="utf-8")
     if reason:
-        print(f"        no ONNX Runtime Web ({reason}): the live page will say so")
+        # In one piece: other tasks write lines at the same time.
+        sys.stdout.write(f"        no ONNX Runtime Web ({reason}): the live page will say so\n")
 
 
 def _npm_ci(folder: Path) -> str:

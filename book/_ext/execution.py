@@ -135,7 +135,12 @@ def referring(text: str) -> str:
 
 
 def _strip(notebook: NotebookNode) -> None:
-    """Take out when and where papermill ran it: of no use to a reader."""
+    """Take out when and where papermill ran it, and its progress bars: of no use to a reader."""
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            bars = [out.get("name") == "stderr" and "\r" in out.text for out in cell.outputs]
+            kept = zip(cell.outputs, bars, strict=True)
+            cell.outputs = [out for out, is_bar in kept if not is_bar]
     for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
         metadata.pop("papermill", None)
         metadata.pop("execution", None)
