@@ -295,8 +295,7 @@ units.round(4)
 # **Clipping.** No pixel is darker than 0 or brighter than 1, so the result of [(1.1)](#eq-1-1) is
 # clipped to $[0, 1]$. The published experiment clipped once more, to the image's own range.
 #
-# **Rounding.** An image file holds whole numbers from 0 to 255: saving it rounds away a step below
-# 0.5/255. Smaller ε on this site say something about the classifier, not about files.
+# **Rounding.** An image file holds whole numbers from 0 to 255: it loses a step below 0.5/255.
 #
 # ## From which ε can it be seen?
 

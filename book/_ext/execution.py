@@ -138,12 +138,15 @@ def _strip(notebook: NotebookNode) -> None:
     """Take out when and where papermill ran it, and its progress bars: of no use to a reader."""
     for cell in notebook.cells:
         if "outputs" in cell:
-            bars = [out.get("name") == "stderr" and "\r" in out.text for out in cell.outputs]
-            kept = zip(cell.outputs, bars, strict=True)
-            cell.outputs = [out for out, is_bar in kept if not is_bar]
+            cell.outputs = [out for out in cell.outputs if not _is_bar(out)]
     for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
         metadata.pop("papermill", None)
         metadata.pop("execution", None)
+
+
+def _is_bar(output: NotebookNode) -> bool:
+    """Whether an output is a progress bar, or the line feed behind it."""
+    return output.get("name") == "stderr" and ("\r" in output.text or not output.text.strip())
 
 
 def _complaint(page: str, target: Path, error: Exception) -> str:
