@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fgsm_lib import InputError
+from fgsm_lib import InputError, expanded
 from fgsm_lib.store import locked, rows, same_probe, write, writing
 from fgsm_lib.sweep import SCHEMA, SweepSettings
 from fgsm_lib.words import first_line
@@ -85,6 +85,6 @@ def differing(theirs: dict, ours: dict) -> list[str]:
 def read(source: str | Path) -> pa.Table:
     """The table at an address or a path."""
     if not re.match(r"(https?|file)://", str(source)):
-        return pq.read_table(Path(source).expanduser())
+        return pq.read_table(expanded(source))
     with urllib.request.urlopen(str(source), timeout=SECONDS) as answer:  # noqa: S310
         return pq.read_table(pa.BufferReader(answer.read()))
