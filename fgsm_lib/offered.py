@@ -63,7 +63,8 @@ def take(study, source: str | Path) -> str:
             raise InputError(f"other {' and other '.join(others)} than here")
         table = table.select(ALL.names).cast(ALL)
     except (OSError, http.client.HTTPException, KeyError, TypeError, ValueError) as error:
-        return f"{source}: not taken ({first_line(error)}); what is missing is computed."
+        why = first_line(getattr(error, "reason", error))  # urllib puts it into another error
+        return f"{source}: not taken ({why}); what is missing is computed."
     for kind in table.group_by(KIND.names).aggregate([]).to_pylist():
         known = {name: value for name, value in kind.items() if value is not None}
         one = [pc.field(name) == value for name, value in known.items()]
