@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from fgsm_lib import InputError, __version__
-from fgsm_lib.profiles import DEMO, load_profile
+from fgsm_lib.profiles import DEMO, build_folder, load_profile
 from fgsm_lib.words import short_name
 
 EPSILONS = "0.5 1 2 4 8"
@@ -287,7 +287,7 @@ def fetch(what, folder) -> None:
     stop_at_once("interrupted; what is fetched is kept, and the next run goes on from there.")
     from fgsm_lib.fetch import fetch_nips2017
 
-    folder = folder or Path(os.environ.get("FGSM_BUILD", "_build")) / what / "data"
+    folder = folder or build_folder() / what / "data"
     click.echo(f"{folder}: {fetch_nips2017(folder)}")
 
 

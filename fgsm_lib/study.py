@@ -19,7 +19,7 @@ from fgsm_lib.checks import GradientError
 from fgsm_lib.classifiers import Classifier, check_door
 from fgsm_lib.datasets import Picture, Pictures
 from fgsm_lib.networks import copied, network_sha256
-from fgsm_lib.profiles import DEMO, Grids, Profile, load_profile
+from fgsm_lib.profiles import DEMO, Grids, Profile, build_folder, load_profile
 from fgsm_lib.store import Machine, provenance, same_probe, sweep, writing
 from fgsm_lib.sweep import SweepSettings, naming
 from fgsm_lib.weights import best_device, load_classifier, timm_preprocessing
@@ -268,18 +268,6 @@ def _check(classifier: Classifier, pictures: Pictures) -> None:
         check_door(classifier, pixels.to(classifier.device), torch.tensor(labels))
     except GradientError as error:
         raise naming(error, pictures, some) from None
-
-
-def build_folder() -> Path:
-    """``_build`` of the project one is in, or of the current folder outside the project.
-
-    The build runs every notebook from a folder of its own and says so with FGSM_BUILD.
-    """
-    if "FGSM_BUILD" in os.environ:
-        return Path(os.environ["FGSM_BUILD"])
-    here = Path.cwd()
-    projects = [folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()]
-    return (projects[0] if projects else here) / "_build"
 
 
 def own_study(

@@ -16,7 +16,7 @@ from PIL import Image
 from fgsm_lib import open_study, own_study, study
 from fgsm_lib.attacks import fgsm
 from fgsm_lib.classifiers import Classifier
-from fgsm_lib.profiles import built_in, load_profile
+from fgsm_lib.profiles import build_folder, built_in, load_profile
 from fgsm_lib.sweep import SweepSettings
 
 GRID = {"epsilon_255": (0, 1, 4)}
@@ -373,8 +373,8 @@ def test_the_photographs_tell_the_story(tmp_path):
 def test_the_build_folder_is_that_of_the_project(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    assert study.build_folder() == tmp_path / "notebooks" / "_build"
+    assert build_folder() == tmp_path / "notebooks" / "_build"
     (tmp_path / "_toc.yml").touch()
-    assert study.build_folder() == tmp_path / "_build"
+    assert build_folder() == tmp_path / "_build"
     monkeypatch.setitem(os.environ, "FGSM_BUILD", "/elsewhere")
-    assert study.build_folder() == Path("/elsewhere")
+    assert build_folder() == Path("/elsewhere")

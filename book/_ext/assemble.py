@@ -187,6 +187,14 @@ def install_cell(wheel: str, tables: list[str]) -> dict:
         lines = ["# Where fgsm_lib is missing, install the wheel that lies in _static of the site:"]
         lines += [f"# %pip install -q ../_static/{wheel}"]
     lines += CHECK.format(version=wheel.split("-")[1]).splitlines()
+    if "FGSM_DATA" in os.environ:  # the site is about a folder of pictures
+        lines += [
+            "",
+            "# Its pictures, where you have them; photographs come by: !fgsm fetch nips2017",
+        ]
+        lines += ["# %env FGSM_DATA=folder"]
+    if "FGSM_ARCH" in os.environ:
+        lines += [f"%env FGSM_ARCH={os.environ['FGSM_ARCH']}"]
     place, mark = (site, "") if site else ("..", "# ")
     if tables:
         lines += ["", "# Tables that the site has computed; without them they are computed here."]

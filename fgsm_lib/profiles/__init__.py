@@ -84,8 +84,9 @@ def load_profile(
     """A built-in profile by name, or one's own by the path of its TOML file.
 
     ``data``, ``weights`` and ``arch`` replace what the file says. Where they are not given, the
-    environment variables FGSM_DATA, FGSM_WEIGHTS and FGSM_ARCH are looked at. The toys and the
-    photographs, which every build shows, bring their own pictures and classifier.
+    environment variables FGSM_DATA, FGSM_WEIGHTS and FGSM_ARCH are looked at, then the photographs
+    that ``fgsm fetch`` has fetched. The toys and the photographs, which every build shows, bring
+    their own pictures and classifier.
 
     Raises InputError where the file or a value in it is not as expected.
     """
@@ -99,6 +100,9 @@ def load_profile(
         )
     if profile.pictures != "folder":
         return profile
+    fetched = build_folder() / profile.name / "data"
+    if not profile.data and (fetched / "dev_dataset.csv").is_file():
+        profile = msgspec.structs.replace(profile, data=str(fetched))
     given = {key: value or os.environ.get(f"FGSM_{key.upper()}") for key, value in given.items()}
     given = {key: value for key, value in given.items() if value}
     for key in given.keys() & {"data", "weights"}:
@@ -111,6 +115,18 @@ def load_profile(
 def built_in() -> list[str]:
     """The names of the built-in profiles."""
     return sorted(path.stem for path in BUILT_IN.glob("*.toml"))
+
+
+def build_folder() -> Path:
+    """``_build`` of the project one is in, or of the current folder outside the project.
+
+    The build runs every notebook from a folder of its own and says so with FGSM_BUILD.
+    """
+    if "FGSM_BUILD" in os.environ:
+        return Path(os.environ["FGSM_BUILD"])
+    here = Path.cwd()
+    projects = [folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()]
+    return (projects[0] if projects else here) / "_build"
 
 
 def _find(name: str) -> Path:
