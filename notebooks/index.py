@@ -71,7 +71,8 @@ def accuracy(curve, n, more):
         f"{100 * more.high:.1f}): a larger step is not always worse"
     )
     return (
-        f"- Of all {n}, {share(curve, 0)} are classified correctly; one step leaves {', '.join(texts)}"
+        f"- **One step:** of all {n}, {share(curve, 0)} are classified correctly before it, "
+        f"{', '.join(texts)}"
         f"{rises if more.low > 0 else ''}.\n"
     )
 
@@ -85,11 +86,11 @@ def hypothesis(found, ends, left=None):
         for rho, end in zip(found, ends, strict=True)
     )
     return (
-        f"- Images with a high initial confidence are harder to manipulate: {exact}. On pictures "
-        f"saved in 8 bits: {saved}. Under the objective that the original climbed: {logit}.\n"
+        f"- **The hypothesis:** images with a high initial confidence are harder to manipulate: {exact}. "
+        f"On pictures saved in 8 bits: {saved}. Under the objective that the original climbed: {logit}.\n"
     ) + (
-        "- Once the ε that [the gradient predicts](hypothesis.ipynb) is known, more confidence "
-        f"{'still helps' if left.low > 0 else 'helps no more'} (partial ρ = "
+        "- **The gradient:** once the ε that [the gradient predicts](hypothesis.ipynb) is known, more "
+        f"confidence {'still helps' if left.low > 0 else 'helps no more'} (partial ρ = "
         f"{analysis.number(left.value)}, {analysis.number(left.low)} to {analysis.number(left.high)}).\n"
         if left
         else ""
@@ -168,7 +169,7 @@ shared = analysis.curve(analysis.shared(table, control))
 say(
     f"{what}:\n\n"
     + accuracy(analysis.curve(table), len(study.pictures), more)
-    + f"- The direction counts: random signs of 4/255, the control, leave "
+    + f"- **The direction:** random signs of 4/255, the control, leave "
     f"{share(analysis.curve(control), 4)} right where the gradient's signs leave {share(shared, 4)}, of "
     f"{control['sample'].nunique()} pictures.\n"
     + hypothesis(

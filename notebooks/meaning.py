@@ -105,7 +105,9 @@ for batch in (chosen[i : i + 8] for i in range(0, len(chosen), 8)):
         facts["attacked"] = signs.flatten(1).any(1).tolist()
         for e in (1, 2, 4, 8, 16):
             wrong = ours_is_wrong(x, y, signs, e)
-            rows.append(pd.DataFrame(facts | {"epsilon_255": e, "wrong": wrong}))
+            rows.append(
+                pd.DataFrame(facts | {"epsilon_255": e, "wrong": wrong})
+            )
 
 # %%
 table = pd.concat(rows).query("both")  # that both networks see correctly
