@@ -41,7 +41,7 @@ def clean(table: pd.DataFrame) -> pd.DataFrame:
 
 def at(table: pd.DataFrame, epsilon_255: float | Sequence[float]) -> pd.DataFrame:
     """The rows at one ε, or at some."""
-    return table[table["epsilon_255"].isin(np.atleast_1d(epsilon_255))]
+    return table[table["epsilon_255"].isin(np.round(np.atleast_1d(epsilon_255), 9))]
 
 
 def shared(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

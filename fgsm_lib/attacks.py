@@ -20,6 +20,7 @@ from fgsm_lib.checks import (
     check_images,
     class_indices,
     logits_of,
+    start_in_ball,
     step_sizes,
 )
 
@@ -83,7 +84,7 @@ def input_gradient(
     with torch.inference_mode(False), torch.enable_grad():
         pixels = images.detach().clone().requires_grad_(True)
         logits = logits_of(classifier, pixels.clone())  # which it may overwrite
-        labels = class_indices(labels, logits)
+        labels = class_indices(labels, logits).clone()  # of inference_mode, autograd takes none
         loss = climbed(logits, labels)
         if not loss.requires_grad:
             raise InputError(_NO_GRADIENT)
@@ -175,9 +176,7 @@ def pgd(
         raise InputError(f"steps is {steps!r}; expected a whole number above 0.")
     check_images(images)
     step_size = step_sizes(step_size, images, "step_size")
-    if start is not None and getattr(start, "shape", None) != images.shape:
-        found = tuple(start.shape) if torch.is_tensor(start) else type(start).__name__
-        raise InputError(f"start is {found}; expected a tensor of shape {tuple(images.shape)}.")
+    start = None if start is None else start_in_ball(start, images)
     ball = perturb(images, -1.0, epsilon), perturb(images, 1.0, epsilon)
     changed = images if start is None else perturb(images, start, epsilon, ball)
     for _ in range(steps):

@@ -76,13 +76,16 @@ def logits_of(classifier: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor
         classifier, pixels, "the classifier does not take images", "a batch as it does"
     )
     logits = getattr(answer, "logits", answer)  # Hugging Face's models return an object
-    if not torch.is_tensor(logits) or logits.ndim != 2 or len(logits) != len(pixels):
-        found = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
-        raise InputError(
-            f"the classifier returned {found} for {len(pixels)} images; expected logits of shape "
-            f"({len(pixels)}, classes)."
-        )
-    return logits
+    found, count = type(logits).__name__, len(pixels)
+    if torch.is_tensor(logits):
+        shaped = logits.ndim == 2 and len(logits) == count and logits.shape[1] > 1
+        if shaped and logits.is_floating_point():
+            return logits
+        found = f"{logits.dtype} of shape {tuple(logits.shape)}"
+    raise InputError(
+        f"the classifier returned {found} for {count} images; expected logits, floats of shape "
+        f"({count}, classes), of two classes or more."
+    )
 
 
 def class_indices(labels: torch.Tensor | Sequence[int], logits: torch.Tensor) -> torch.Tensor:
@@ -127,3 +130,18 @@ def step_sizes(
             "number, or one for each image."
         )
     return given.reshape(-1, *[1] * (images.ndim - 1))
+
+
+def start_in_ball(start: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """A start in the ball, of the images' dtype; InputError unless of their shape, in [-1, 1]."""
+    found = type(start).__name__
+    if torch.is_tensor(start):
+        found = f"{start.dtype} of shape {tuple(start.shape)}"
+        if start.is_floating_point() and start.shape == images.shape:
+            low, high = (float(value) for value in start.detach().aminmax())
+            if low >= -1 and high <= 1:  # a NaN is neither
+                return start.detach().to(images)
+            found += f" from {low:g} to {high:g}"
+    raise InputError(
+        f"start is {found}; expected floats in [-1, 1] of shape {tuple(images.shape)}."
+    )

@@ -6,6 +6,7 @@ one given: the caller's stays as it was, its mode, gradients, layout and device 
 """
 
 import importlib.util
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -16,8 +17,8 @@ from PIL import Image
 from fgsm_lib import InputError
 from fgsm_lib.attacks import OBJECTIVES, input_gradient
 from fgsm_lib.checks import answer_of
-from fgsm_lib.datasets import class_list
-from fgsm_lib.networks import copied, network_sha256
+from fgsm_lib.datasets import class_list, open_picture
+from fgsm_lib.networks import copied, kept, network_sha256
 
 
 def _extension_loads() -> bool:
@@ -66,6 +67,7 @@ class Classifier(torch.nn.Module):
     Raises InputError where an argument is not as above.
     """
 
+    @torch.inference_mode(False)  # its tensors may be asked for a gradient later
     def __init__(
         self,
         network: torch.nn.Module,
@@ -82,6 +84,10 @@ class Classifier(torch.nn.Module):
         super().__init__()
         if not isinstance(network, torch.nn.Module):
             raise InputError(f"network is a {type(network).__name__}; expected a torch.nn.Module.")
+        if any(isinstance(module, Classifier) for module in network.modules()):
+            raise InputError(
+                "network holds a Classifier, which normalizes already; expected the network in it."
+            )
         names = class_list(class_names)
         if names is None:
             raise InputError("class_names is None; expected one name per class, in logit order.")
@@ -115,8 +121,12 @@ class Classifier(torch.nn.Module):
     def _try_layout(self, layout: torch.memory_format, given: set[torch.nn.Module]) -> None:
         """Take a memory layout if the network runs in it; one that calls ``view`` may not.
 
+        Sets ``remembers``: whether a pass leaves something behind, as activations that are kept or
+        what hooks write. Such a network runs one pass at a time.
         InputError where the copy leads back to the modules that were given.
         """
+        modules = list(self.network.modules())
+        self.remembers = any(m._forward_hooks or m._forward_pre_hooks for m in modules)
 
         def refuse(module: torch.nn.Module, _) -> None:
             if module in given:
@@ -126,7 +136,7 @@ class Classifier(torch.nn.Module):
                 )
 
         self.to(memory_format=layout)
-        self.layout = layout
+        self.layout, before = layout, kept(self.network)
         watch = torch.nn.modules.module.register_module_forward_pre_hook(refuse)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -138,6 +148,7 @@ class Classifier(torch.nn.Module):
             self.to(memory_format=self.layout)
         finally:
             watch.remove()
+        self.remembers |= kept(self.network) != before
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         normalized = ((pixels - self.mean) / self.std).to(self.dtype)
@@ -150,10 +161,12 @@ class Classifier(torch.nn.Module):
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def to_pixels(self, picture: Image.Image) -> torch.Tensor:
-        """PIL image, any size -> float32 (C, H, W) in [0, 1], as the classifier receives it.
+        """A picture of any size -> float32 (C, H, W) in [0, 1], as the classifier receives it.
 
+        It is what ``datasets.open_picture`` takes: an image, a path, an array.
         InputError where it is so narrow that its longer side, resized with the other, is huge.
         """
+        picture = open_picture(picture)
         if max(picture.size) > MOST_NARROW * min(picture.size):
             raise InputError(
                 f"a picture has {picture.width} × {picture.height} pixels; expected sides in a "
@@ -279,10 +292,16 @@ def _trial_logits(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
         )
     if not bool(logits.isfinite().all()):
         raise InputError(f"{classifier.name} returned infinite logits or NaN; expected numbers.")
-    one = torch.ones(len(logits), device=logits.device, dtype=logits.dtype)
-    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), one, atol=1e-2):
+    off = min((logits.sum(1) / total - 1).abs().max() for total in (1, 100))  # or in percent
+    if bool((logits >= 0).all()) and off < 1e-2:
         raise InputError(
-            f"{classifier.name} returns probabilities, which sum to 1; expected logits, the values "
-            "before the softmax."
+            f"{classifier.name} returns probabilities, whose sum is {float(logits[0].sum()):.3g}; "
+            "expected logits, the values before the softmax."
+        )
+    if bool(((logits >= 0) & (logits <= 1)).all()):  # of a weak network they may be logits
+        warnings.warn(
+            f"{classifier.name} returns values from {logits.min():.3g} to {logits.max():.3g}, "
+            "which are taken for logits; if they are probabilities of a sigmoid, give it without.",
+            stacklevel=3,
         )
     return logits

@@ -20,19 +20,29 @@ def network_sha256(network: torch.nn.Module) -> str:
     facts = [repr(network)]
     for name, module in network.named_modules():
         plain = {
-            key: value
-            for key, value in vars(module).items()
-            if isinstance(value, bool | int | float | str | tuple) and key[0] != "_"
+            key: value for key, value in vars(module).items() if _is_plain(value) and key[0] != "_"
         }
         plain.pop("training", None)
         facts.append(f"{name} {sorted(plain.items())}")
-        facts += [repr(_written(function.__code__)) for function in _functions(module)]
+        for function in _functions(module):
+            code, known = function.__code__, function.__globals__
+            named = {n: known[n] for n in code.co_names if n in known and _is_plain(known[n])}
+            facts.append(f"{_written(code)} {sorted(named.items())}")
     # A function set on the network may be printed with its address.
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", "\n".join(facts)).encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a setting: numbers and texts, also in lists and dictionaries."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, [*value, *value.values()]))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, bool | int | float | str)
 
 
 def _functions(module: torch.nn.Module) -> list[FunctionType]:
@@ -55,8 +65,8 @@ def copied(network: torch.nn.Module) -> torch.nn.Module:
 
     Tensors that were computed (weights that a norm sets before each pass, features that were
     kept) are no leaves, which torch refuses to copy; so their values are copied. Functions that
-    name a module of the network (a hook, a forward set on it) name its copy. A compiled network
-    is copied as it was before: a copy of compiled code would run on the given weights.
+    name a part of the network (a hook, a forward set on it) name its copy. A compiled network is
+    copied as it was before: a copy of compiled code would run on the given weights.
     """
     if any(map(torch.nn.parameter.is_lazy, network.parameters())):
         raise InputError("network has weights without a shape; expected one that has run once.")
@@ -87,20 +97,33 @@ def copied(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def _about_the_copy(function: FunctionType, memo: dict) -> FunctionType:
-    """A function in which variables that named a module, or its method, name the copy."""
+    """A function in which variables that named a module, or what it holds, name the copy."""
 
     def renamed(value: object) -> object:
+        if id(value) in memo:  # a dictionary of kept features
+            return memo[id(value)]
         is_part = isinstance(getattr(value, "__self__", value), torch.nn.Module)
         return copy.deepcopy(value, memo) if is_part else value
 
+    def cell(given: CellType) -> CellType:
+        try:
+            return CellType(renamed(given.cell_contents))
+        except ValueError:  # empty so far
+            return given
+
     code, known = function.__code__, function.__globals__
     named = {name: renamed(known[name]) for name in code.co_names if name in known}
-    closure = tuple(CellType(renamed(cell.cell_contents)) for cell in function.__closure__ or ())
+    closure = tuple(map(cell, function.__closure__ or ()))
     new = FunctionType(
         code, {**known, **named}, function.__name__, function.__defaults__, closure or None
     )
     new.__kwdefaults__ = function.__kwdefaults__
     return new
+
+
+def kept(network: torch.nn.Module) -> set[int]:
+    """Which tensors the modules hold: others after a pass, if it keeps activations."""
+    return {id(tensor) for module in network.modules() for tensor in _tensors(vars(module))}
 
 
 def _tensors(value: object) -> Iterator[torch.Tensor]:

@@ -219,6 +219,7 @@ class Pictures:
         self.left_out = list(left_out)
         self._by_sample = {row.sample: row for row in self.rows}
         self._sha256 = ""
+        self._hashed: dict[int, tuple | None] = {}  # the files' states, by sample
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -248,6 +249,11 @@ class Pictures:
         """The picture itself, 8-bit RGB, as a viewer shows it."""
         row = self.picture(sample)
         where = None if isinstance(row.source, Path) else f"sample {sample} ({row.name})"
+        if sample in self._hashed and _state(row.source) != self._hashed[sample]:
+            raise InputError(
+                f"{row.source}: the file has changed since the pictures were opened; expected the "
+                "same, or the pictures opened anew."
+            )
         return open_picture(row.source, where)
 
     def subset(self, samples: Iterable[int]) -> "Pictures":
@@ -264,10 +270,18 @@ class Pictures:
         if not self._sha256:
             digest = hashlib.sha256(json.dumps(self.class_names).encode())
             for row in self.rows:
+                if isinstance(row.source, Path):
+                    self._hashed[row.sample] = _state(row.source)
                 content = _source_sha256(row.source, row.name)
                 digest.update(f"{row.sample} {row.label} {content}\n".encode())
             self._sha256 = digest.hexdigest()
         return self._sha256
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """By which one sees that a file has changed; None for one that is gone."""
+    with suppress(OSError):
+        return path.stat().st_size, path.stat().st_mtime_ns
 
 
 def _source_sha256(source: Any, name: str) -> str:

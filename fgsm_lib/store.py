@@ -38,6 +38,8 @@ from fgsm_lib.words import first_line
 
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 10
+# A network that keeps what it has seen would find what another thread has.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -196,11 +198,13 @@ def _rows(job: _Job, settings: SweepSettings, samples: list[int]) -> pa.Table:
     if job.code != code_sha256():
         raise InputError("a worker runs another version of fgsm_lib; expected the same everywhere.")
     forward, engine = job.forward, job.engine
+    alone = _ONE_AT_A_TIME if job.classifier.remembers else contextlib.nullcontext()
     if importlib.util.find_spec("onnxruntime") is None and forward is not job.classifier:
         forward, engine = job.classifier, "torch, as the worker has no ONNX Runtime"
-    table = sweep_samples(
-        job.pictures, job.classifier, settings, samples, forward=forward, stop=job.stop
-    )
+    with alone:
+        table = sweep_samples(
+            job.pictures, job.classifier, settings, samples, forward=forward, stop=job.stop
+        )
     return table.replace_schema_metadata({"engine": engine})
 
 
@@ -287,22 +291,24 @@ def provenance(pictures: Pictures, classifier: Classifier) -> dict[str, object]:
         "normalization": [classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()],
         "weights_sha256": classifier.sha256,
         "code_sha256": code_sha256(),
-        "probe": probe(classifier),
+        "probe": probe(classifier, pictures),
     }
 
 
-def probe(classifier: Classifier) -> list[float]:
+def probe(classifier: Classifier, pictures: Pictures) -> list[float]:
     """What the classifier answers on a fixed batch: logits and input gradient, in a few numbers.
 
-    A network is more than its weights: its ``forward``, a temperature, a hook. Each number is the
-    scalar product with a fixed random direction, so that whatever changes moves all of them. The
-    gradient is that of -z_y, which does not vanish where the softmax is 1.
+    The batch is noise and two of the pictures. A network is more than its weights: its
+    ``forward``, a temperature, a hook. Each number is the scalar product with a fixed random
+    direction, so that whatever changes moves all of them. The gradient is that of -z_y, which does
+    not vanish where the softmax is 1.
     """
     generator = torch.Generator().manual_seed(0)
     height, width = classifier.to_pixels(Image.new("RGB", (64, 64))).shape[1:]
-    batch = torch.rand(2, classifier.channels, height, width, generator=generator)
-    batch = batch.to(classifier.device)
-    gradient, logits = attacks.input_gradient(classifier, batch, [0, 1], "true_logit")
+    noise = torch.rand(2, classifier.channels, height, width, generator=generator)
+    some = (pictures.read(pictures.samples[place]) for place in (0, -1))
+    batch = torch.stack([*noise, *map(classifier.to_pixels, some)]).to(classifier.device)
+    gradient, logits = attacks.input_gradient(classifier, batch, [0, 1, 0, 1], "true_logit")
     numbers = []
     for values in (logits, gradient):
         flat = values.detach().double().cpu().flatten(1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -199,7 +200,7 @@ class Case:
 
     def row(self, epsilon_255: float) -> pd.Series:
         """What the classifier says at one epsilon of the grid; InputError where it is not on it."""
-        rows = self.table[self.table["epsilon_255"] == epsilon_255]
+        rows = self.table[self.table["epsilon_255"] == round(epsilon_255, 9)]
         if rows.empty:
             grid = ", ".join(f"{epsilon:g}" for epsilon in self.table["epsilon_255"])
             raise InputError(f"epsilon_255 is {epsilon_255!r}; expected one of {grid}.")
@@ -262,7 +263,15 @@ def _check(classifier: Classifier, pictures: Pictures) -> None:
     step = max(1, len(pictures) // TRIAL)
     some = pictures.samples[::step][:TRIAL]
     some = some * 2 if len(some) == 1 else some
-    pixels = torch.stack([classifier.to_pixels(pictures.read(sample)) for sample in some])
+    read = [pictures.read(sample) for sample in some]
+    largest, seen = max(max(picture.size) for picture in read), classifier.to_pixels(read[0]).shape
+    if largest < min(seen[1:]):
+        warnings.warn(
+            f"pictures of at most {largest} pixels a side are enlarged to {seen[1]} × {seen[2]}; "
+            "resize and crop say otherwise.",
+            stacklevel=3,
+        )
+    pixels = torch.stack([classifier.to_pixels(picture) for picture in read])
     labels = [pictures.picture(sample).label for sample in some]
     try:
         check_door(classifier, pixels.to(classifier.device), torch.tensor(labels))
@@ -315,8 +324,12 @@ def own_study(
         classifier = copied(network).to(best_device(network.device if device is None else device))
         classifier.sha256 = network_sha256(classifier.network)
     else:
-        if hasattr(network, "pretrained_cfg"):
-            preprocessing = timm_preprocessing(network) | preprocessing
+        bare = getattr(network, "module", network)  # of DataParallel
+        if hasattr(bare, "pretrained_cfg"):
+            theirs = timm_preprocessing(bare)
+            if preprocessing.keys() & {"resize", "crop"}:  # one alone decides the other
+                theirs = {k: v for k, v in theirs.items() if k not in ("resize", "crop")}
+            preprocessing = theirs | preprocessing
         classifier = Classifier(network, class_names, **preprocessing).to(best_device(device))
     pictures = datasets.pictures_from(images, classifier.class_names)
     grid = {} if epsilon_255 is None else {"epsilon_255": _grids(epsilon_255)}

@@ -103,7 +103,7 @@ def _is_one_of(value: object, known: tuple) -> bool:
 def _number(value: object) -> float:
     if isinstance(value, str | bytes | bool):
         raise TypeError
-    return float(value)
+    return round(float(value), 9)  # 0.1 + 0.2 is 0.3
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def _rows(
         if epsilon_255 == 0 and clean_logits is not None and settings.bits is None:
             stacked.append(clean_logits)
             continue
-        with torch.inference_mode():
+        with torch.no_grad():
             attacks.perturb(images, direction, epsilon_255 / 255, bounds, out=changed)
             stacked.append(forward(attacks.eight_bit(changed) if settings.bits else changed))
     logits = torch.stack(stacked, dim=1)  # (N, E, classes)
@@ -293,7 +293,7 @@ def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tup
         if classifier not in _EXPORTS:
             _EXPORTS[classifier] = OnnxForward(_exported(classifier, images))
         forward = _EXPORTS[classifier]
-        with torch.inference_mode():
+        with torch.no_grad():
             theirs, ours = (f(images).softmax(1).topk(2) for f in (forward, classifier))
     except Exception as error:  # exporters and runtimes raise whatever they meet
         said = f"{type(error).__name__}: {first_line(error)[:80]}"

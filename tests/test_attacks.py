@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import Around, refused
+from torch import nn
 
 from fgsm_lib import attacks
 from fgsm_lib.classifiers import Classifier
@@ -109,7 +110,7 @@ def test_an_image_no_further_than_epsilon(pixels, seed, epsilon, dtype, shape, e
     model = networks.linear(*pixels(3, seed + 1, (math.prod(shape),)).sub(0.5).tolist()).to(dtype)
     sizes = torch.tensor([epsilon, epsilon / 2]) if each else epsilon
     most = torch.as_tensor(sizes, dtype=torch.float64).reshape(-1, *[1] * len(shape))
-    start = torch.stack([attacks.random_start(x, seed) for x in images])
+    start = torch.stack([attacks.random_start(x, seed) for x in images]).double()
     for changed in (
         attacks.fgsm(model, images, [0, 2], sizes, **options),
         attacks.pgd(model, images, [0, 2], sizes, steps=3, step_size=sizes, start=start, **options),
@@ -238,6 +239,7 @@ def test_labels_may_be_any_whole_numbers(classifier, pixels, labels):
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 WRONG = [
+    ({"classifier": nn.Sequential(nn.Flatten(), nn.Linear(768, 1)).eval()}, "two classes or more"),
     ({"labels": torch.eye(2)}, r"labels is tensor\(\[\[1., 0.\], \[0., 1.\]\]\); expected whole"),
     *(({"labels": wrong}, "labels ") for wrong in (
         [0.0, 3.0], torch.tensor([0.0, 3.0]), [True, False], ["0", "3"], None, 0, [0], [0, 10],
@@ -266,7 +268,7 @@ WRONG = [
     ({"classifier": lambda x: x}, "classifier is a function"),
     ({"classifier": networks.seeded(channels=1).eval()}, r"not take images of shape \(2, 3, 16"),
     ({"classifier": networks.seeded().double().eval()}, "torch.float32"),
-    ({"classifier": torch.nn.Identity().eval()}, r"returned \(2, 3, 16, 16\) for 2 images"),
+    ({"classifier": nn.Identity().eval()}, r"torch.float32 of shape \(2, 3, 16, 16\) for 2 images"),
     ({"classifier": Around(networks.seeded(), after=lambda z: (z, z)).eval()}, "returned tuple"),
     ({"classifier": networks.seeded()}, "training mode"),
     ({"classifier": torch.nn.Sequential(networks.seeded().eval()[:2], torch.nn.Dropout())},
@@ -286,7 +288,10 @@ def test_what_cannot_be_attacked_is_refused(classifier, change, said):
     "change",
     [*({"steps": wrong} for wrong in (0, -1, 1.5, True, None, "2")),
      *({"step_size": wrong} for wrong in (8, -0.1, math.nan, None, [0.1] * 3)),
-     *({"start": wrong} for wrong in (torch.zeros(3), 0.5, torch.zeros(1, 3, 16, 16)))],
+     *({"start": wrong} for wrong in (
+         torch.zeros(3), 0.5, torch.zeros(1, 3, 16, 16), torch.full((2, 3, 16, 16), 2.0),
+         torch.full((2, 3, 16, 16), math.nan), torch.zeros(2, 3, 16, 16, dtype=torch.complex64),
+     ))],
 )  # fmt: skip
 def test_steps_that_cannot_be_taken_are_refused(classifier, change):
     options = {"steps": 1, "step_size": 0.1} | change

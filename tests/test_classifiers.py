@@ -63,6 +63,29 @@ class Kept(Small):
         return self.kept["features"]
 
 
+class Shared(Small):
+    """A hook writes what the network reads, into a dictionary that both know."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = kept = {}
+        self.conv1.register_forward_hook(lambda module, args, out: kept.update(conv=out))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return super().features(x) * self.kept["conv"].mean((1, 2, 3), keepdim=True)
+
+
+class Differentiating(Small):
+    """Its answer contains a gradient of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            logits = super().forward(x)
+            (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        return logits + gradient.square().sum((1, 2, 3))[:, None]
+
+
 class Branching(Small):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x if x.sum() > 1e9 else super().forward(x)
@@ -81,6 +104,8 @@ NETWORKS = {
     "a view": networks.Viewing,
     "a branch": Branching,
     "kept features": lambda: normed(lambda conv: None, True),
+    "features kept by a hook": Shared,
+    "its own gradient": Differentiating,
     "an object with logits": lambda: Around(Small(), after=lambda z: Namespace(logits=z)),
     "compiled": lambda: torch.compile(Small(), backend="eager"),
     "scripted": lambda: torch.jit.script(networks.seeded(classes=3)),
@@ -162,6 +187,19 @@ def test_one_size_decides_the_other_and_nothing_is_padded(options, sizes):
     assert torch.equal(image, torch.ones_like(image))
 
 
+def test_a_picture_is_what_a_viewer_shows(tmp_path):
+    classifier = classifier_of(Small())
+    deep = np.full((64, 64), 30_000, np.uint16)
+    assert classifier.to_pixels(Image.fromarray(deep)).mean() == pytest.approx(
+        30_000 / 65_535, abs=2e-3
+    )
+    assert (classifier.to_pixels(Image.new("RGBA", (64, 64), (0, 255, 0, 0))) == 1).all()
+    black = np.zeros((64, 64, 3), np.uint8)
+    assert (classifier.to_pixels(black) == 0).all()
+    Image.fromarray(black).save(tmp_path / "black.png")
+    assert (classifier.to_pixels(tmp_path / "black.png") == 0).all()
+
+
 def test_a_picture_like_a_thread_is_refused():
     """With its shorter side resized to 256, its longer one would have 15 million pixels."""
     classifier = classifier_of(Small())
@@ -212,6 +250,8 @@ def test_a_network_that_cannot_be_copied_is_refused(tmp_path):
     network = Small()
     network.log = (tmp_path / "log").open("w")
     assert "network cannot be copied" in refused(classifier_of, network)
+    inner = classifier_of(Small())
+    assert "network holds a Classifier" in refused(classifier_of, nn.DataParallel(inner))
     alone = Small()
     helper = Namespace(call=lambda x: alone.head(alone.features(x).mean((2, 3))))
     alone.forward = lambda x: helper.call(x)
@@ -224,6 +264,7 @@ REFUSED = {
     "returned (8, 4) for 8 pictures and 3 class names": Small(4),
     "returned a tuple; expected logits": Around(Small(), after=lambda z: (z, z)),
     "probabilities": Around(Small(), after=lambda z: z.softmax(1)),
+    "whose sum is 100; expected logits": Around(Small(), after=lambda z: 100 * z.softmax(1)),
     "depend on chance": Around(Small(), after=lambda z: F.dropout(z, 0.5)),
     "depend on its neighbors": nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), Small()),
     "infinite logits or NaN": Around(Small(), after=lambda z: z / 0),
@@ -240,6 +281,12 @@ REFUSED = {
 def test_the_door_refuses_what_would_mislead(pixels, said):
     images, labels = pixels(8, shape=(3, 32, 32)), torch.arange(8) % 3
     assert said in refused(lambda: check_door(classifier_of(REFUSED[said]), images, labels))
+
+
+def test_what_may_be_a_sigmoid_s_probabilities_is_said(pixels):
+    outcome = classifier_of(Around(Small(), after=torch.sigmoid))
+    with pytest.warns(UserWarning, match=r"from 0\.\d+ to 0\.\d+, which are taken for logits"):
+        check_door(outcome, pixels(8, shape=(3, 32, 32)), torch.arange(8) % 3)
 
 
 def test_a_gradient_that_vanishes_in_one_objective_passes(pixels):

@@ -1,6 +1,7 @@
 """Studies: of one's own in three calls, the keys of their tables, and profiles."""
 
 import os
+import shutil
 from pathlib import Path
 
 import networks
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from networks import COLORS, OPTIONS, Around, Small, refused
 from PIL import Image
 
-from fgsm_lib import open_study, own_study, study
+from fgsm_lib import analysis, open_study, own_study, study
 from fgsm_lib.attacks import fgsm
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.profiles import build_folder, built_in, load_profile
@@ -116,6 +117,42 @@ def test_an_objective_of_one_s_own_attacks_what_cross_entropy_cannot(own, traine
     assert own(louder, objective="true_logit").table()["attacked"].all()
 
 
+def test_a_grid_in_steps_of_a_tenth_holds_tenths(own, trained):
+    study = own(trained, epsilon_255=np.arange(0, 1, 0.1))
+    assert study.case(0).row(0.3)["epsilon_255"] == 0.3
+    assert len(analysis.at(study.table(), [0.3, 0.1 + 0.2])) == 42
+
+
+def test_a_study_may_be_opened_where_nothing_is_to_be_differentiated(own, trained):
+    with torch.inference_mode():
+        study = own(trained)
+    assert study.table().equals(own(trained).table())
+
+
+def test_a_file_that_changes_is_not_measured_for_another(trained, noise_folder, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(noise_folder, folder)
+    study = own_study(trained, folder, COLORS, tmp_path / "results", **GRID, **OPTIONS)
+    study.table(samples=[0])
+    Image.new("RGB", (32, 32), "red").save(study.picture(0).source)
+    assert "has changed since" in refused(study.table, "random", samples=[0])
+
+
+def test_what_timm_says_is_heard_through_a_wrapper_and_pictures_are_not_enlarged_in_silence(
+    noise_folder, tmp_path
+):
+    network = Small()
+    config = {"input_size": (3, 40, 40), "mean": (0.4,) * 3, "std": (0.3,) * 3}
+    network.pretrained_cfg = config | {"crop_pct": 0.9, "interpolation": "bicubic"}
+    wrapped = torch.nn.DataParallel(network)
+    with pytest.warns(UserWarning, match="32 pixels a side are enlarged to 40 × 40"):
+        study = own_study(wrapped, noise_folder, COLORS, tmp_path, **GRID)
+    assert study.classifier.mean.flatten().tolist() == pytest.approx([0.4] * 3)
+    assert (study.classifier.resize, study.classifier.crop) == (44, (40, 40))
+    alone = own_study(wrapped, noise_folder, COLORS, tmp_path, crop=30, **GRID)
+    assert (alone.classifier.resize, alone.classifier.crop) == (34, 30)
+
+
 def test_home_is_expanded(trained, noise_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     own_study(trained, noise_folder, COLORS, "~/x", **OPTIONS | GRID).table(samples=[0])
@@ -173,6 +210,8 @@ def changed(kind: str, network: Small) -> Small:
         network.temperature = 1.0001
     elif kind == "a buffer that is not saved":
         network.shift += 1e-4
+    elif kind == "a setting in a dictionary":
+        network.options = {"clamp": [0, 1]}
     elif kind == "running statistics":
         network.bn1.running_var *= 1.001
     elif kind == "a hook":
@@ -183,6 +222,7 @@ def changed(kind: str, network: Small) -> Small:
 CHANGES = [
     "a Python attribute",
     "a buffer that is not saved",
+    "a setting in a dictionary",
     "running statistics",
     "a hook",
     "forward",
@@ -215,6 +255,31 @@ def test_another_network_gets_another_table(own, trained, tmp_path, change):
     own(trained).table(samples=[0])
     own(changed(change, networks.copy_of(trained).eval())).table(samples=[0])
     assert len(folders(tmp_path / "results")) == 2
+
+
+CAP = 100.0
+
+
+class Capped(Small):
+    """Its caps are not reached by noise: a number, and one where no fingerprint looks."""
+
+    def __init__(self, cap: float = 1.0):
+        super().__init__()
+        self.cap = {cap}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        far = (x.mean((2, 3)).abs() - min(self.cap)).clamp(min=0)  # noise has the mean 0
+        return (super().forward(x) + far).clamp(max=CAP)
+
+
+def test_what_only_pictures_show_is_another_network(own, tmp_path, monkeypatch):
+    state = Capped().state_dict()
+    for count, (cap, logit) in enumerate([(1.0, 100.0), (1.0, 99.0), (0.1, 99.0)], start=1):
+        monkeypatch.setitem(globals(), "CAP", logit)
+        network = Capped(cap)
+        network.load_state_dict(state)
+        own(network).table(samples=[0])
+        assert len(folders(tmp_path / "results")) == count
 
 
 @pytest.mark.parametrize(

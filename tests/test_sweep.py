@@ -156,6 +156,33 @@ def test_pictures_without_a_gradient_are_counted_not_refused(noise, trained):
     assert frame(noise, louder, replace(GRID, objective="true_logit"))["attacked"].all()
 
 
+class Remembering(networks.Small):
+    """It keeps its features for a moment, as for Grad-CAM."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept = super().features(x)
+        time.sleep(0.002)
+        return self.kept
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_a_network_that_keeps_what_it_sees_is_asked_by_one_thread_at_a_time(noise, tmp_path, hook):
+    network = (networks.Small if hook else Remembering)().eval()
+    if hook:
+        kept = {}
+
+        def keep(module, args, out):
+            kept["out"] = out
+            time.sleep(0.002)
+            return kept["out"] * 1.0
+
+        network.conv2.register_forward_hook(keep)
+    tiny = Classifier(network, COLORS, **OPTIONS)
+    machine = Machine(batch=4, workers=4, engine="torch")
+    table = store.sweep(noise, tiny, GRID, tmp_path, machine=machine)
+    assert_same(table, frame(noise, tiny))
+
+
 def test_a_picture_that_cannot_be_differentiated_is_named(noise, trained):
     """The tip of a cone at one of the pictures: sign(NaN) is 0, so that it would seem to resist."""
     plain = Classifier(trained, COLORS, **OPTIONS)
