@@ -154,7 +154,7 @@ class Classifier(torch.nn.Module):
         normalized = ((pixels - self.mean) / self.std).to(self.dtype)
         answer = self.network(normalized.contiguous(memory_format=self.layout))
         logits = getattr(answer, "logits", answer)  # Hugging Face's models return an object
-        if not torch.is_tensor(logits):
+        if not torch.is_tensor(logits) or logits.is_complex():
             raise InputError(
                 f"{self.name} returned a {type(answer).__name__}; expected logits as a tensor."
             )

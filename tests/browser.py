@@ -48,11 +48,15 @@ def the_path() -> list[str]:
 class Handler(SimpleHTTPRequestHandler):
     """The site under a path of its own; every page asks for all that it needs."""
 
+    policy = ""
+
     def translate_path(self, path: str) -> str:
         return super().translate_path(path.removeprefix("/under/a/path"))
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
+        if self.policy:
+            self.send_header("Content-Security-Policy", self.policy)
         super().end_headers()
 
     def log_message(self, *arguments) -> None:
@@ -60,9 +64,10 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of the site, without the last slash."""
-    handler = functools.partial(Handler, directory=str(SITE))
+def served(policy: str = "") -> Iterator[str]:
+    """The address of the site, without the last slash; its server may send a policy."""
+    handler = type("WithPolicy", (Handler,), {"policy": policy})
+    handler = functools.partial(handler, directory=str(SITE))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.handle_error = lambda *_: None  # a page that is left while it loads
         threading.Thread(target=server.serve_forever, daemon=True).start()

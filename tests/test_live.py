@@ -1,14 +1,10 @@
 """The live page in _build/html: Chromium attacks pictures as Python does, and meets bad input."""
 
 import base64
-import functools
 import importlib.util
 import io
 import json
 import re
-import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +17,14 @@ from fgsm_lib.pictures import open_picture
 from fgsm_lib.weights import load_classifier
 from fgsm_lib.words import short_name
 
+pytest.importorskip("axe_playwright_python")
 playwright = pytest.importorskip("playwright.sync_api")
+from browser import CHROMIUM, SITE, served  # noqa: E402
+
 expect = playwright.expect
 
 ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
 LIVE = SITE / "_static" / "live"
-CHROMIUM = shutil.which("chromium")
 RUNNING = (LIVE / "ort-wasm-simd-threaded.wasm").is_file() and CHROMIUM
 
 expect.set_options(timeout=60_000)  # a machine that does much else at the same time is not a bug
@@ -39,29 +36,17 @@ pytestmark = [
 ]
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """The site under a path of its own, under a policy as strict as a server may send."""
-
-    def translate_path(self, path: str) -> str:
-        return super().translate_path(path.removeprefix("/under/a/path"))
-
-    def end_headers(self) -> None:
-        policy = "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
-        policy += "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
-        self.send_header("Content-Security-Policy", policy)
-        super().end_headers()
-
-    def log_message(self, *arguments) -> None:
-        pass
+# As strict as a server may send it.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+)
 
 
 @pytest.fixture(scope="module")
 def address():
-    handler = functools.partial(Handler, directory=str(SITE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/under/a/path/live.html"
-        server.shutdown()
+    with served(POLICY) as site:
+        yield f"{site}/live.html"
 
 
 @pytest.fixture(scope="module")
