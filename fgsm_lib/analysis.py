@@ -295,7 +295,7 @@ def spearman(
 ) -> Estimate:
     """Spearman's rank correlation, with a percentile bootstrap over pictures (2000 resamples).
 
-    Infinity ranks above all, as a picture that no ε of the grid fools; of any NaN follows nothing.
+    Infinity ranks above all, as a picture that no ε of the grid fools; a NaN makes the result NaN.
     With ``known``, the partial correlation: of what is left of both ranks once its are fitted.
     """
     given, n = _same_pictures(x, y, *([] if known is None else [known])), len(x)

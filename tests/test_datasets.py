@@ -21,7 +21,9 @@ from fgsm_lib import InputError
 from fgsm_lib.datasets import (
     Picture,
     Pictures,
+    class_folders,
     class_list,
+    csv_table,
     data_frame,
     demo_toys,
     imagenet_classes,
@@ -389,6 +391,8 @@ def test_what_is_a_name_and_what_a_number(given, names, labels):
 def test_what_is_no_set_of_pictures_is_named(own, name):
     message = said(pictures_from, own.parent / name, NAMES)
     assert message.startswith(str(own.parent / name)[:700]) and "one subfolder per class" in message
+    for function in (class_folders, csv_table, nips2017):
+        assert "a path is of type int; expected a text or a Path" in said(function, 5)
     for source in (7, None, {"a": 1}, iter([])):
         assert "expected a folder, a CSV file, a data frame or" in said(pictures_from, source)
 
