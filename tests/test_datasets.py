@@ -446,6 +446,7 @@ def test_a_data_frame_lists_paths_or_images(own):
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
+        (None, "the data frame is a NoneType; expected one of pandas"),
         ({"path": [], "label": []}, "has 0 rows and the columns path, label; expected some rows"),
         ({"file": ["a"], "label": [0]}, "the columns file, label; expected some rows and"),
         (
@@ -460,8 +461,8 @@ def test_a_data_frame_lists_paths_or_images(own):
     ],
 )
 def test_a_data_frame_that_is_not_as_expected_is_named(columns, expected):
-    assert "the data frame is a NoneType; expected one of pandas" in said(data_frame, None)
-    assert expected in said(pictures_from, pd.DataFrame(columns), NAMES)
+    frame = columns if columns is None else pd.DataFrame(columns)
+    assert expected in said(data_frame, frame, NAMES)
 
 
 def test_a_torch_dataset_is_read_again_when_it_is_needed():
