@@ -39,6 +39,8 @@ class InputError(ValueError):
 
 def expanded(path: str | os.PathLike) -> Path:
     """A path, with the home of its user in place of ``~user``, if there is such a user."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a path is of type {type(path).__name__}; expected a text or a Path.")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -97,16 +97,22 @@ def difference(first: Sequence, second: Sequence) -> Estimate:
     Its interval is Student's for numbers, and Bonett and Price's (2012) for booleans: that has a
     width even where no picture tells the two apart. (Two intervals that overlap are no test.)
     """
-    first, second = pd.Series(first), pd.Series(second)
-    if not first.index.equals(second.index):
-        raise InputError("first and second are of different pictures; expected the same, in order.")
-    gaps, n = first.astype(float) - second.astype(float), len(first)
-    if n == 0 or first.dtype != bool or second.dtype != bool:
+    gaps = pd.Series(np.subtract(*_same_pictures(first, second)))
+    n = int(gaps.count())
+    if n == 0 or any(np.asarray(values).dtype != bool for values in (first, second)):
         half = stats.t.ppf(0.975, n - 1) * gaps.sem()
         return Estimate(gaps.mean(), gaps.mean() - half, gaps.mean() + half, n)
     p, q = ((gaps > 0).sum() + 1) / (n + 2), ((gaps < 0).sum() + 1) / (n + 2)
     half = stats.norm.ppf(0.975) * np.sqrt((p + q - (p - q) ** 2) / (n + 2))
     return Estimate(gaps.mean(), max(p - q - half, -1.0), min(p - q + half, 1.0), n)
+
+
+def _same_pictures(*given: Sequence) -> list[np.ndarray]:
+    """The values of each as floats; InputError where lengths, or the indices of some, differ."""
+    indices = [values.index for values in given if isinstance(values, pd.Series)]
+    if len({*map(len, given)}) > 1 or not all(each.equals(indices[0]) for each in indices):
+        raise InputError("the values are of different pictures; expected the same, in order.")
+    return [np.asarray(values, dtype=float) for values in given]
 
 
 def curve(table: pd.DataFrame, samples: Sequence[int] | None = None) -> pd.DataFrame:
@@ -253,9 +259,9 @@ def shape(epsilon_255: Sequence[float], confidence: Sequence[float], upto_255: f
     - falling: it never rises, but for wobbles, and is none of the above.
     - none of these: every other curve, and one of fewer than three values.
     """
-    order = np.argsort(epsilon_255)
-    epsilon, values = (np.asarray(each, dtype=float)[order] for each in (epsilon_255, confidence))
-    epsilon, values = epsilon[epsilon <= upto_255], values[epsilon <= upto_255]
+    epsilon, values = _same_pictures(epsilon_255, confidence)
+    order = np.argsort(epsilon)[: (epsilon <= upto_255).sum()]
+    epsilon, values = epsilon[order], values[order]
     if len(values) < 3:
         return "none of these"
     if np.ptp(values) <= 0.1:
@@ -289,12 +295,11 @@ def spearman(
 ) -> Estimate:
     """Spearman's rank correlation, with a percentile bootstrap over pictures (2000 resamples).
 
-    Infinity ranks above all, as a picture does that no ε of the grid fools. With ``known``, the
-    partial correlation: of what is left of both ranks once those of ``known`` are fitted to them.
+    Infinity ranks above all, as a picture that no ε of the grid fools; a NaN makes the result NaN.
+    With ``known``, the partial correlation: of what is left of both ranks once its are fitted.
     """
-    given = [np.asarray(v, dtype=float) for v in (x, y, known) if v is not None]
-    n = len(given[0])
-    if min(len(np.unique(values)) for values in given) < 2:
+    given, n = _same_pictures(x, y, *([] if known is None else [known])), len(x)
+    if np.isnan(given).any() or min(len(np.unique(values)) for values in given) < 2:
         return Estimate(np.nan, np.nan, np.nan, n)
     drawn = np.random.default_rng(seed).integers(0, n, (2000, n))
     found = _rank_correlation(*(values[drawn] for values in given))
@@ -341,6 +346,5 @@ def rate_text(row: pd.Series, name: str = "top1", digits: int = 2) -> str:
 
 def count_text(count: int, n: int) -> str:
     """``"12 of 50 (0.24, 0.14–0.37)"``; ``"0 of 0"``."""
-    share = rate(count, n)
-    numbers = f"{number(share.value)}, {interval_text(share.low, share.high)}"
-    return f"{count} of {n} ({numbers})" if n else "0 of 0"
+    share, low, high, _ = rate(count, n)
+    return f"{count} of {n} ({number(share)}, {interval_text(low, high)})" if n else "0 of 0"

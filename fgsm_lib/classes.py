@@ -1,10 +1,15 @@
 """Names of classes: in which order they stand, and which of them is meant."""
 
 import operator
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from fgsm_lib import InputError
 
@@ -42,13 +47,18 @@ def class_list(class_names: ClassNames | None) -> list[str] | None:
             f"class_names holds {len(names)} names; expected at least two: with a single class "
             "there is nothing to be mistaken for."
         )
-    return [str(name) for name in names]
+    return [composed(str(name)) for name in names]
+
+
+def composed(text: str) -> str:
+    """The same letters as one writes them: é is one character, which a Mac's folders take apart."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _in_order(names: Mapping) -> list[str]:
     """The names of {index: name} or {name: index} by their indices."""
     pairs = [(name, index) for index, name in names.items()]
-    if not all(isinstance(name, str) for name, _ in pairs):  # by name
+    if _is_by_name(names):
         pairs = list(names.items())
     # As JSON has only texts for keys, an index may be one: {"0": "cat", "1": "dog"}.
     by_index = {_whole(index): name for name, index in pairs}
@@ -65,18 +75,68 @@ def _in_order(names: Mapping) -> list[str]:
     return [by_index[index] for index in range(len(pairs))]
 
 
+def _is_by_name(names: ClassNames | None) -> bool:
+    """Whether this is {name: index}."""
+    return isinstance(names, Mapping) and not all(isinstance(v, str) for v in names.values())
+
+
 def _whole(value: Any) -> int:
     """A whole number from 0 on, also in a text or a tensor; -1 for anything else."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else -1
     try:
-        return max(operator.index(value), -1)
-    except TypeError:
+        return max(operator.index(value.item() if hasattr(value, "item") else value), -1)
+    except (TypeError, ValueError, RuntimeError):
         return -1
 
 
+def own_names(source: Any) -> list[str] | None:
+    """The classes that a set says itself, in the order of its numbers; None where it does not.
+
+    They are its ``classes`` or ``class_names``, in a set of Hugging Face's those of the feature
+    ``label``, in a Subset those of its ``dataset``.
+    """
+    if isinstance(source, pd.DataFrame):  # its columns are attributes, too
+        return None
+    found = getattr(source, "classes", getattr(source, "class_names", None))
+    features = getattr(source, "features", None)
+    if found is None and isinstance(features, Mapping):
+        found = getattr(features.get("label"), "names", None)
+    if found is None and hasattr(source, "dataset"):
+        return own_names(source.dataset)
+    with suppress(InputError):  # it may be a single one, or have synonyms
+        found = class_list(found)
+    if not isinstance(found, list | tuple):
+        return None
+    synonyms = [name if isinstance(name, tuple) else [name] for name in found]
+    return [composed(", ".join(map(str, each))) for each in synonyms]
+
+
+def places(own: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Where each of a set's own classes stands among the class names.
+
+    By name, if each is one of them. Else there must be equally many, with a word in common at
+    every place ("tench, Tinca tinca" is "tench"), or nowhere: then the order cannot be checked.
+    """
+    often = Counter(names)
+    if own != names and all(often[name] == 1 for name in own):
+        return [names.index(name) for name in own]
+    words = [[set(re.findall(r"\w+", name.lower())) for name in each] for each in (own, names)]
+    alike = own == names or all(mine & yours for mine, yours in zip(*words, strict=False))
+    nowhere = set().union(*words[0]).isdisjoint(set().union(*words[1]))
+    if len(own) != len(names) or not (alike or nowhere):
+        raise InputError(
+            f"class_names is {str(names)[:80]} ({len(names)} in all), and the set's own classes "
+            f"are {str(own)[:80]} ({len(own)}); expected each of these among class_names."
+        )
+    return list(range(len(names)))
+
+
 def labels_of(
-    given: Sequence[Any], class_names: ClassNames | None, wheres: Sequence[str]
+    given: Sequence[Any],
+    class_names: ClassNames | None,
+    wheres: Sequence[str],
+    own: Sequence[str] | None = None,
 ) -> tuple[list[str], list[int]]:
     """The names of the classes, and the label of each picture, from 0.
 
@@ -84,27 +144,41 @@ def labels_of(
         given: the name of a class or its number, for each picture.
         class_names: see ``class_list``. None is allowed where all are given by number.
         wheres: what a message calls each picture.
+        own: the set's own classes, if a number counts through those; else it is like its text.
 
-    Raises InputError where something is no class, or the name of one and the number of another.
+    Texts that can all be names are names, if not all can be numbers, or a dictionary {name: index}
+    is given. Raises InputError where something is no class, or one by its name and another by its
+    number.
     """
     names = class_list(class_names) or _numbers(given)
+    place = None if own is None else places(own, names)
+    texts = [None if own and not isinstance(value, str) else _text(value) for value in given]
     meant: dict[str, set[int]] = {}
     for number, name in enumerate(names):
         meant.setdefault(name, set()).add(number)
-        meant.setdefault(str(number), set()).add(number)
+    numbered, told = {str(number) for number in range(len(names))}, {*texts} - {None}
+    if not (told <= meant.keys() and (_is_by_name(class_names) or not told <= numbered)):
+        for number in numbered:
+            meant.setdefault(number, set()).add(int(number))
     labels = []
-    for value, where in zip(given, wheres, strict=True):
-        if isinstance(value, str):
-            found = meant.get(value, set())
-        else:
-            found = {_whole(value)} if 0 <= _whole(value) < len(names) else set()
+    for value, text, where in zip(given, texts, wheres, strict=True):
+        number = _whole(value)
+        found = set(place[number : number + 1]) if text is None else meant.get(text, set())
         if len(found) != 1:
+            expected = f"one of the class names, or a number from 0 to {len(names) - 1}"
+            if found:
+                expected = "one; if it is a name, class_names as a dictionary {name: index}"
             raise InputError(
                 f"{where}: {value!r} is the name or number of {len(found) or 'no'} classes; "
-                f"expected one of the class names, or a number from 0 to {len(names) - 1}."
+                f"expected {expected}."
             )
         labels += found
     return names, labels
+
+
+def _text(value: Any) -> str:
+    number = _whole(value)
+    return composed(value if isinstance(value, str) else str(value if number < 0 else number))
 
 
 def _numbers(given: Sequence[Any]) -> list[str]:

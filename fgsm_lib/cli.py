@@ -100,7 +100,8 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
 
     Each pixel moves by at most epsilon, in 1/255. One step is FGSM; more are the Basic Iterative
     Method. The picture that --output saves, with a figure beside it, is that of the smallest
-    epsilon that fools the network (with --target: hits), resized and cropped as the network wants.
+    epsilon that fools the network (with --target: hits) in the 8 bits of a file, or of the largest
+    where none does, resized and cropped as the network wants.
     """
     there = output and output.absolute().parent.is_dir() and not output.is_dir()
     if output and (output.suffix.lower() != ".png" or not there):
@@ -108,6 +109,11 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
     from fgsm_lib.pictures import open_picture
 
     opened = open_picture(picture)  # before torch, which takes seconds to import
+    for path in (output, figure_of(output)) if output else ():
+        if path.exists() and path.samefile(picture):
+            raise InputError(
+                f"--output is {output}, which would overwrite {path}; expected another file."
+            )
     from fgsm_lib import attacks
     from fgsm_lib.weights import load_classifier
 
@@ -132,13 +138,19 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
         options = {"steps": steps, "step_size": size, "targeted": goal is not None}
         return attacks.pgd(classifier, image, [label], epsilon, **options)
 
-    answers = {e: classifier(attacked(e)).softmax(1)[0].detach() for e in epsilons}
+    moved = {e: attacked(e) for e in epsilons}
+    answers = {e: classifier(moved[e]).softmax(1)[0].detach() for e in epsilons}
     click.echo(f"{picture.name}, as {classifier.name} sees it\n")
     click.echo(answer_table({0: clean} | answers, classifier.class_names, goal))
     if output:
-        hit = [e for e in epsilons if (int(answers[e].argmax()) == label) == (goal is not None)]
+        kept = {e: attacks.eight_bit(moved[e]) for e in epsilons}
+        sees = {e: int(classifier(kept[e]).argmax()) for e in epsilons}
+        hit = [e for e in epsilons if (sees[e] == label) == (goal is not None)]
         epsilon = hit[0] if hit else epsilons[-1]
-        save(output, classifier, image, attacked(epsilon), epsilon)
+        save(output, classifier, image, kept[epsilon], epsilon)
+        if not hit:
+            done = "fools the network" if goal is None else "hits the target"
+            click.echo(f"No epsilon of these {done} in 8 bits; this is the largest.")
 
 
 def class_index(target: str, class_names: list[str]) -> int:
@@ -178,20 +190,24 @@ def answer_table(answers: dict[float, object], class_names: list[str], goal: int
     )
 
 
-def save(output: Path, classifier, image, adversarial, epsilon_255: float) -> None:
+def figure_of(output: Path) -> Path:
+    """The file of the figure beside the adversarial picture."""
+    return output.with_name(f"{output.stem}-figure.png")
+
+
+def save(output: Path, classifier, image, kept, epsilon_255: float) -> None:
     """The adversarial picture as a PNG file of 8 bits, and a figure; what it sees in the file."""
     from PIL import Image
 
-    from fgsm_lib import attacks, gallery
+    from fgsm_lib import gallery
 
-    kept = attacks.eight_bit(adversarial)
     Image.fromarray((kept[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(output)
     both = {"clean": image, f"ε = {epsilon_255:g}/255, in 8 bits": kept}
     names = [
         " ".join(seen(classifier(x).softmax(1)[0], classifier.class_names)) for x in both.values()
     ]
     titles = [f"{what}\n{name}" for what, name in zip(both, names, strict=True)]
-    figure = output.with_name(f"{output.stem}-figure.png")
+    figure = figure_of(output)
     drawing = gallery.pictures([x[0].cpu() for x in both.values()], titles, columns=2)
     drawing.savefig(figure, dpi=150, facecolor="white")
     click.echo(f"\n{output}: at {epsilon_255:g}/255, rounded to 8 bits: {names[1]}")

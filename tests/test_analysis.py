@@ -134,9 +134,23 @@ def test_one_picture_of_39_is_too_close_to_tell():
 
 def test_a_difference_of_different_pictures_is_refused():
     series = [pd.Series([1.0], index=[sample]) for sample in (7, 8)]
-    for first, second in (([1.0, 2.0], [1.0]), series):
-        with pytest.raises(InputError, match="different pictures"):
-            analysis.difference(first, second)
+    for function in (analysis.difference, analysis.spearman):
+        for first, second in (([1.0, 2.0], [1.0]), ([1.0], [1.0, 2.0]), series):
+            with pytest.raises(InputError, match="different pictures"):
+                function(first, second)
+    with pytest.raises(InputError, match="different pictures"):
+        analysis.spearman([1, 2, 3], [1, 2, 3], known=[1, 2])
+    with pytest.raises(InputError, match="different pictures"):
+        analysis.shape([0, 1, 2, 3], [0.9, 0.5, 0.1])
+    assert analysis.difference(series[0], [0.5]).value == 0.5  # a list is in the same order
+
+
+def test_what_is_not_a_number_is_not_counted():
+    assert analysis.difference([3, 1, np.nan], [1, 1, 1]) == analysis.difference([3, 1], [1, 1])
+    assert analysis.difference([3, 1, np.nan], [1, 1, 1]).n == 2
+    assert analysis.difference([np.nan], [1]) == (NAN, NAN, NAN, 0)
+    x = np.arange(12.0)
+    assert analysis.spearman(x, np.where(x == 3, np.nan, x)) == (NAN, NAN, NAN, 12)
 
 
 def test_curve_of_all_and_of_some_pictures():

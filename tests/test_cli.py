@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,31 @@ def test_a_photograph_is_attacked_and_saved(run, tmp_path):
         assert picture.size == (224, 224)
     assert (tmp_path / "out-figure.png").is_file()
     assert "out.png: at 1/255, rounded to 8 bits: espresso" in result.output
+
+
+def test_the_saved_picture_fools_the_network_or_the_last_line_says_that_it_does_not(run):
+    """Below 0.5/255 a step fools it with this cat, and vanishes in 8 bits."""
+    cat = shipped.photographs().picture(3).source
+    result = run("attack", cat, "--epsilon", "0.4 0.6", "-o", "out.png")
+    assert re.search(r"0\.4/255 +tiger cat", result.output)
+    assert "out.png: at 0.6/255, rounded to 8 bits: tiger cat" in result.output
+    result = run("attack", cat, "--epsilon", "0.3 0.4", "-o", "out.png")
+    assert "out.png: at 0.4/255, rounded to 8 bits: Egyptian cat" in result.output
+    assert result.output.splitlines()[-1] == (
+        "No epsilon of these fools the network in 8 bits; this is the largest."
+    )
+
+
+@pytest.mark.parametrize("output", ["./cat.png", "link.png", "c.png"])
+def test_the_photograph_is_not_overwritten(run, tmp_path, output):
+    picture = tmp_path / ("c-figure.png" if output == "c.png" else "cat.png")
+    picture.write_bytes(before := Path(COFFEE).read_bytes())
+    (tmp_path / "link.png").symlink_to(picture)
+    result = run("attack", picture.name, "-o", output)
+    assert result.exit_code == 1
+    sentence = f"fgsm: --output is {Path(output)}, which would overwrite "
+    assert sentence in result.output and len(result.output.splitlines()) == 1
+    assert picture.read_bytes() == before
 
 
 def test_steps_lead_to_a_target(run):

@@ -4,7 +4,9 @@ import io
 import random
 import shutil
 import threading
+import unicodedata
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,11 +19,17 @@ from test_fetch import bomb
 
 from fgsm_lib import InputError
 from fgsm_lib.datasets import (
+    Picture,
+    Pictures,
+    class_folders,
     class_list,
+    csv_table,
+    data_frame,
     demo_toys,
     imagenet_classes,
     nips2017,
     open_picture,
+    own_names,
     photographs,
     pictures_from,
 )
@@ -329,7 +337,7 @@ def test_files_that_are_left_out_are_named(own):
         ("bird", NAMES, "'bird' is the name or number of no classes; expected one of the class"),
         ("crane", NAMES, "'crane' is the name or number of 2 classes"),
         ("4", NAMES, "'4' is the name or number of no classes"),
-        ("1", [0, 2, 1, 3, "cat"], "'1' is the name or number of 2 classes"),
+        ("1", [0, 2, 1, "x", "cat"], "'1' is the name or number of 2 classes; expected one; if it"),
         (
             "dog",
             None,
@@ -348,10 +356,43 @@ def test_without_names_classes_are_numbers(own):
     assert pictures_from(own).class_names == ["0", "1", "2", "3"]
 
 
+TEXTS = sorted(map(str, range(12)))  # 0, 1, 10, 11, 2, …: the order of ImageFolder
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "labels"),
+    [
+        (["1", "2", "3"], ["1", "2", "3"], [0, 1, 2]),  # there is no number 3
+        ([1, np.int64(2), 3], ["1", "2", "3"], [0, 1, 2]),
+        (["1", "2"], ["1", "2", "3"], None),
+        ([1, 2], ["1", "2", "3"], None),
+        ([1, 2], {"1": 0, "2": 1, "3": 2}, [0, 1]),
+        ([0, 1], {"cat": 0, "dog": 1}, [0, 1]),
+        ([1, 0, 9], [str(number) for number in range(10)], [1, 0, 9]),
+        ([0, 1, 2, 10, 11, 3], TEXTS, None),
+        ([0, 1, 2, 10, 11, 3], {name: n for n, name in enumerate(TEXTS)}, [0, 1, 4, 2, 3, 5]),
+        (["cat", "1", "3"], [0, 2, 1, 3, "cat"], [4, 2, 3]),  # cat is no number
+        ([np.array([3]), torch.tensor([1])], NAMES, [3, 1]),
+        (["Cafe\u0301"], ["tea", "Caf\u00e9"], [1]),  # as a Mac writes a folder's name
+        (["Caf\u00e9"], ["tea", "Cafe\u0301"], [1]),
+    ],
+)  # fmt: skip
+def test_what_is_a_name_and_what_a_number(given, names, labels):
+    frame = pd.DataFrame({"image": [RGB] * len(given), "label": given})
+    if labels is None:
+        said_so = said(pictures_from, frame, names)
+        assert said_so.endswith("expected one; if it is a name, class_names as a dictionary "
+                                "{name: index}.")  # fmt: skip
+    else:
+        assert pictures_from(frame, names).labels() == labels
+
+
 @pytest.mark.parametrize("name", ["own/cat", "nothing", "own/cat/a.png", "a" * 5000])
 def test_what_is_no_set_of_pictures_is_named(own, name):
     message = said(pictures_from, own.parent / name, NAMES)
     assert message.startswith(str(own.parent / name)[:700]) and "one subfolder per class" in message
+    for function in (class_folders, csv_table, nips2017):
+        assert "a path is of type int; expected a text or a Path" in said(function, 5)
     for source in (7, None, {"a": 1}, iter([])):
         assert "expected a folder, a CSV file, a data frame or" in said(pictures_from, source)
 
@@ -405,8 +446,13 @@ def test_a_data_frame_lists_paths_or_images(own):
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
+        (None, "the data frame is a NoneType; expected one of pandas"),
         ({"path": [], "label": []}, "has 0 rows and the columns path, label; expected some rows"),
         ({"file": ["a"], "label": [0]}, "the columns file, label; expected some rows and"),
+        (
+            pd.DataFrame([[RGB, 0, 1]], columns=["image", "label", "label"]),
+            "has 1 rows and the columns image, label, label; expected some rows and the columns la",
+        ),
         ({"path": ["no.png"], "label": [0]}, "row 0 of the data frame has path 'no.png'; expected"),
         ({"image": [RGB, np.nan], "label": [0, 1]}, "row 1 of the data frame: is a float"),
         ({"image": [RGB], "label": [1.0]}, "row 0: 1.0 is the name or number of no classes"),
@@ -415,7 +461,8 @@ def test_a_data_frame_lists_paths_or_images(own):
     ],
 )
 def test_a_data_frame_that_is_not_as_expected_is_named(columns, expected):
-    assert expected in said(pictures_from, pd.DataFrame(columns), NAMES)
+    frame = columns if columns is None else pd.DataFrame(columns)
+    assert expected in said(data_frame, frame, NAMES)
 
 
 def test_a_torch_dataset_is_read_again_when_it_is_needed():
@@ -429,6 +476,68 @@ def test_a_torch_dataset_is_read_again_when_it_is_needed():
     assert "sample 2 (item 2): another picture than before" in said(pictures.read, 2)
     hugging = [{"image": Image.fromarray(RGB), "label": 1}]
     assert pictures_from(hugging).class_names == ["0", "1"]
+
+
+class Own(list):
+    """A torch Dataset of one picture of each class, which says its own classes."""
+
+    def __init__(self, classes, **said):
+        super().__init__((RGB, label) for label in range(len(classes)))
+        self.__dict__.update(said or {"classes": classes})
+
+
+WAYS = {
+    "torchvision": Own,
+    "a subset": lambda classes: torch.utils.data.Subset(Own(classes), range(len(classes))),
+    "hugging face": lambda names: Own(names, features={"label": SimpleNamespace(names=names)}),
+    "pictures": lambda classes: Pictures(
+        "", classes, [Picture(n, str(n), n, name, RGB) for n, name in enumerate(classes)]
+    ),
+}
+IMAGENET = imagenet_classes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("own", "names", "labels"),
+    [
+        (["ant", "cat"], ["ant", "bee", "cat"], [0, 2]),
+        (["ant", "bee", "cat"], ["cat", "bee", "ant"], [2, 1, 0]),
+        (["bee"], ["ant", "bee"], [1]),
+        (["Cafe\u0301", "tea"], ["tea", "Caf\u00e9"], [1, 0]),
+        (TEXTS, [str(number) for number in range(12)], [0, 1, 10, 11, *range(2, 10)]),
+        (["tench", "goldfish"], IMAGENET, [0, 1]),
+        # None of one is in the other: no order can be checked.
+        (["n01440764", "n02102040"], ["tench", "springer"], [0, 1]),
+        (["tench, Tinca tinca", "hen"], ["tench", "hen"], [0, 1]),
+        (NAMES, NAMES, [0, 1, 2, 3]),
+        (["ant", "bee", "cow"], ["ant", "bee", "cat"], None),
+        (["Ant", "Bee"], ["bee", "ant"], None),
+        (["n01440764", "n02102040", "n02979186"], IMAGENET, None),
+        (["crane", "cat", "dog", "crane"], NAMES, None),
+        (["ant", "cow"], ["ant", "bee", "cat"], None),
+    ],
+)
+def test_the_numbers_of_a_set_count_through_its_own_classes(way, own, names, labels):
+    given = WAYS[way](own)
+    if labels is None:
+        message = said(pictures_from, given, names)
+        assert f"in all), and the set's own classes are {str(own)[:20]}" in message
+    else:
+        pictures = pictures_from(given, names)
+        names = [unicodedata.normalize("NFC", name) for name in names]
+        assert (pictures.labels(), pictures.class_names) == (labels, names)
+        assert [row.class_name for row in pictures] == [names[label] for label in labels]
+
+
+def test_a_set_s_own_classes_are_found():
+    assert own_names(Own([("tench", "Tinca tinca"), ("hen",)])) == ["tench, Tinca tinca", "hen"]
+    assert own_names(Own(np.array(["a", "b"]))) == ["a", "b"]
+    for source in ("folder", pd.DataFrame({"classes": ["a", "b"]}), [(RGB, 0)], None):
+        assert own_names(source) is None
+    three = Own(["a", "b", "c"])
+    three.classes = ["a", "b"]
+    assert "item 2: 2 is the name or number of no" in said(pictures_from, three, ["b", "a", "c"])
 
 
 @pytest.mark.parametrize(
@@ -561,5 +670,6 @@ def test_what_is_shipped_is_free_to_publish_and_labeled():
     toys = demo_toys()
     assert (len(toys), len({toy.name for toy in toys})) == (1000, 1000)
     assert toys.read(999).size == (256, 256)
-    with pytest.raises(InputError, match="have 1000 classes, and class_names has 4; expected equa"):
-        pictures_from(photos, NAMES)
+    assert "class_names is ['cat', 'dog', 'crane', 'crane'] (4 in all), and" in said(
+        pictures_from, photos, NAMES
+    )
