@@ -298,7 +298,8 @@ def own_study(
             object with ``.logits``. What is measured is a copy.
         images: a folder with one subfolder per class, a CSV file, a data frame, or a torch
             ``Dataset``; see ``datasets``.
-        class_names: in the order of the logits, or a dictionary by index or by name.
+        class_names: in the order of the logits, or a dictionary by index or by name; where the
+            pictures say their classes themselves (``ImageFolder``), those in their order.
         results: the folder for the tables. A table is computed again for another network (its
             weights, its layers, its answers), other pictures or another objective.
         objective: "cross_entropy", or "true_logit", whose gradient does not vanish where the
@@ -324,14 +325,11 @@ def own_study(
         classifier = copied(network).to(best_device(network.device if device is None else device))
         classifier.sha256 = network_sha256(classifier.network)
     else:
-        bare = getattr(network, "module", network)  # of DataParallel
-        if hasattr(bare, "pretrained_cfg"):
-            theirs = timm_preprocessing(bare)
-            if preprocessing.keys() & {"resize", "crop"}:  # one alone decides the other
-                theirs = {k: v for k, v in theirs.items() if k not in ("resize", "crop")}
-            preprocessing = theirs | preprocessing
+        class_names = datasets.own_names(images) if class_names is None else class_names
+        preprocessing = timm_preprocessing(network, preprocessing)
         classifier = Classifier(network, class_names, **preprocessing).to(best_device(device))
-    pictures = datasets.pictures_from(images, classifier.class_names)
+    names = classifier.class_names if class_names is None else class_names
+    pictures = datasets.pictures_from(images, names)
     grid = {} if epsilon_255 is None else {"epsilon_255": _grids(epsilon_255)}
     nips = load_profile("nips2017", data=".")
     profile = msgspec.structs.replace(

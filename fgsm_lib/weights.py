@@ -219,8 +219,13 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def timm_preprocessing(network: torch.nn.Module) -> dict[str, object]:
-    """What a network of timm wants its images to be like, as options of ``Classifier``."""
+def timm_preprocessing(
+    network: torch.nn.Module, given: Mapping[str, object] = {}
+) -> dict[str, object]:
+    """Options of ``Classifier``: those given, and what a network of timm, if it is one, wants."""
+    network = getattr(network, "module", network)  # of DataParallel
+    if not hasattr(network, "pretrained_cfg"):
+        return dict(given)
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(network)
@@ -230,13 +235,14 @@ def timm_preprocessing(network: torch.nn.Module) -> dict[str, object]:
             f"{type(network).__name__} wants the crop mode {config['crop_mode']!r}; expected "
             "'center', or resize and crop given."
         )
-    return {
-        "resize": int(min(height, width) / config["crop_pct"]),
-        "crop": (height, width),
+    sizes = {"resize": int(min(height, width) / config["crop_pct"]), "crop": (height, width)}
+    wanted = {
         "mean": tuple(config["mean"]),
         "std": tuple(config["std"]),
         "interpolation": config["interpolation"],
     }
+    wanted |= {} if given.keys() & sizes.keys() else sizes  # one alone decides the other
+    return wanted | given
 
 
 def file_sha256(path: str | Path) -> str:

@@ -117,7 +117,9 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:.*taken for logits"
+)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_the_network_is_measured_as_it_is_and_left_as_it_was(pixels, kind):
     torch.manual_seed(1)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import COLORS, OPTIONS, Around, Small, refused
 from PIL import Image
+from torchvision.datasets import ImageFolder
 
 from fgsm_lib import analysis, open_study, own_study, study
 from fgsm_lib.attacks import fgsm
@@ -80,6 +81,14 @@ def test_class_names_by_index_or_by_name_are_in_the_order_of_the_logits(own, tra
         pd.testing.assert_frame_equal(own(trained, class_names=names).table(), expected)
     assert "class_names is None" in refused(own, trained, class_names=None)
     assert "'blue'" in refused(own, trained, class_names=["red", "green", "violet"])
+
+
+def test_a_data_set_s_own_classes_are_taken_where_none_are_given(own, trained, noise_folder):
+    folder = ImageFolder(noise_folder)
+    study = own(trained, folder, None)
+    assert study.names == folder.classes == sorted(COLORS)
+    pictures = own(trained, folder).pictures
+    assert [COLORS[label] for label in pictures.labels()] == [p.class_name for p in pictures]
 
 
 def test_a_case_is_what_one_computes_by_hand(own, trained):
