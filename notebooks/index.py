@@ -123,33 +123,27 @@ if record:
         )
     )
 
-# %% tags=["remove-input"]
-every = study.profile.every
-table, control = study.table(), study.table("random", every=every.control)
+# %% tags=["hide-input"]
+# Do confident pictures resist longer? On exact steps, on saved pictures,
+# under the other objective; and once the gradient's prediction is known.
+every, grids = study.profile.every, study.profile.epsilon_255
+table, saved = study.table(), study.table(bits=8, every=every.control)
+other = {"every": every.objectives, "epsilon_255": grids.objectives}
+sweeps = [table, saved, study.table(objective="true_logit", **other)]
 right = analysis.initially_correct(table)
 confidence = analysis.clean(table).loc[right, "confidence"]
-tables = [
-    table,
-    study.table(bits=8, every=every.control),
-    study.table(
-        objective="true_logit",
-        every=every.objectives,
-        epsilon_255=study.profile.epsilon_255.objectives,
-    ),
-]
-found = [
-    analysis.spearman(
-        confidence[right.intersection(rows["sample"])],
-        analysis.smallest_epsilon(rows, right.intersection(rows["sample"])),
-    )
-    for rows in tables
-]
+found = []
+for rows in sweeps:
+    some = right.intersection(rows["sample"])
+    smallest = analysis.smallest_epsilon(rows, some)
+    found.append(analysis.spearman(confidence[some], smallest))
 first = study.table(objective="cross_entropy", epsilon_255=[0])
-left = analysis.spearman(
-    confidence,
-    analysis.smallest_epsilon(table, right),
-    analysis.first_order(first).loc[right],
-)
+predicted = analysis.first_order(first).loc[right]
+smallest = analysis.smallest_epsilon(table, right)
+left = analysis.spearman(confidence, smallest, predicted)
+
+# %% tags=["remove-input"]
+control = study.table("random", every=every.control)
 here = analysis.at(table, (4, 16)).pivot(
     index="sample", columns="epsilon_255", values="correct"
 )
@@ -173,7 +167,7 @@ say(
     f"{share(analysis.curve(control), 4)} right where the gradient's signs leave {share(shared, 4)}, of "
     f"{control['sample'].nunique()} pictures.\n"
     + hypothesis(
-        found, [rows["epsilon_255"].max() for rows in tables], left
+        found, [rows["epsilon_255"].max() for rows in sweeps], left
     )
 )
 
