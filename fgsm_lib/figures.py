@@ -47,10 +47,8 @@ __all__ = [
 Frames = Mapping[str, pd.DataFrame | None]
 PUBLISHED = "published (GoogLeNet)"
 OTHERS = ("published", "recorded")  # what the names of curves begin with that are not of this run
-SHARES = {
-    "ylim": (-0.03, 1.05),
-    "yticks": [0, 0.2, 0.4, 0.6, 0.8, 1],
-}  # an axis for values in [0, 1]
+# An axis for values in [0, 1].
+SHARES = {"ylim": (-0.03, 1.05), "yticks": [0, 0.2, 0.4, 0.6, 0.8, 1]}
 
 
 # --- curves ------------------------------------------------------------------------------------
