@@ -434,6 +434,14 @@ def test_the_first_cell_says_where_library_and_tables_are_to_be_had(
     assert lines[-1] == f'{taken}_static/tables/demo.parquet")'
 
 
+def test_the_first_cell_says_where_the_pictures_belong_and_which_network_was_measured(monkeypatch):
+    monkeypatch.setenv("FGSM_DATA", "/somebody's/folder")
+    monkeypatch.setenv("FGSM_ARCH", "efficientnet_lite0")
+    lines = assemble.install_cell("w-1.2-x.whl", ["nips2017"])["source"].splitlines()
+    assert {"# %env FGSM_DATA=folder", "%env FGSM_ARCH=efficientnet_lite0"} <= set(lines)
+    assert not [line for line in lines if "somebody" in line]
+
+
 @pytest.mark.parametrize("found", ["1.3", "none"])
 def test_the_first_cell_tells_of_another_library_and_of_none(found, monkeypatch):
     library = None if found == "none" else SimpleNamespace(__version__=found)
