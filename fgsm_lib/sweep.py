@@ -27,7 +27,7 @@ from fgsm_lib.classifiers import Classifier
 from fgsm_lib.datasets import Pictures
 from fgsm_lib.words import first_line
 
-# Pictures a pass. On a CPU 4 are 3% faster, and take 1.6 GB with EfficientNet-Lite0 in place of 1.4.
+# Pictures a pass. On a CPU 4 would be 3% faster, and take 1.6 GB in place of 1.4 with Lite0.
 BATCH = {"cpu": 3, "cuda": 128, "mps": 32}
 TOP = 5
 REPAID = 400  # forward passes that repay the second or two of an export
