@@ -94,16 +94,20 @@ def own_names(source: Any) -> list[str] | None:
     """The classes that a set says itself, in the order of its numbers; None where it does not.
 
     They are its ``classes`` or ``class_names``, in a set of Hugging Face's those of the feature
-    ``label``, in a Subset those of its ``dataset``.
+    ``label``, in torch's Subset and ConcatDataset those of the sets in it. Where labels are
+    transformed, or a wrapper may do so, nobody knows.
     """
-    if isinstance(source, pd.DataFrame):  # its columns are attributes, too
+    # The columns of a data frame are attributes, too.
+    if isinstance(source, pd.DataFrame) or getattr(source, "target_transform", None):
         return None
+    if type(source).__module__.startswith("torch.utils.data"):
+        inner = getattr(source, "datasets", None) or [getattr(source, "dataset", None)]
+        every = [own_names(one) for one in inner]
+        return every[0] if every.count(every[0]) == len(every) else None
     found = getattr(source, "classes", getattr(source, "class_names", None))
     features = getattr(source, "features", None)
     if found is None and isinstance(features, Mapping):
         found = getattr(features.get("label"), "names", None)
-    if found is None and hasattr(source, "dataset"):
-        return own_names(source.dataset)
     with suppress(InputError):  # it may be a single one, or have synonyms
         found = class_list(found)
     if not isinstance(found, list | tuple):

@@ -18,7 +18,7 @@ from fgsm_lib import InputError
 from fgsm_lib.attacks import OBJECTIVES, input_gradient
 from fgsm_lib.checks import answer_of
 from fgsm_lib.datasets import class_list, open_picture
-from fgsm_lib.networks import copied, kept, network_sha256
+from fgsm_lib.networks import copied, held, network_sha256
 
 
 def _extension_loads() -> bool:
@@ -136,7 +136,7 @@ class Classifier(torch.nn.Module):
                 )
 
         self.to(memory_format=layout)
-        self.layout, before = layout, kept(self.network)
+        self.layout, before = layout, held(self.network)
         watch = torch.nn.modules.module.register_module_forward_pre_hook(refuse)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -148,7 +148,12 @@ class Classifier(torch.nn.Module):
             self.to(memory_format=self.layout)
         finally:
             watch.remove()
-        self.remembers |= kept(self.network) != before
+        after = held(self.network)
+        same = len(after) == len(before) and all(
+            one is other and writes == written
+            for (one, writes), (other, written) in zip(after, before, strict=True)
+        )
+        self.remembers |= not same
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         normalized = ((pixels - self.mean) / self.std).to(self.dtype)

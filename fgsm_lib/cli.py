@@ -241,11 +241,16 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
             raise InputError(
                 f"{path}: no such file or folder; the profile {profile.name} names it."
             )
+    if offer and offer.is_file():
+        raise InputError(f"--offer is {offer}, a file; expected a folder.")
     from fgsm_lib import offered
     from fgsm_lib.store import Machine
     from fgsm_lib.study import open_study  # torch: seconds to import
 
     study = open_study(profile, machine=Machine(batch, workers, scheduler))
+    for one in (study, study.shown):
+        for sample in one.profile.cases:
+            one.picture(sample)  # or InputError, before anything is computed
     if everything:
         check_enough(study)
     for case in cases:  # a number is of its own pictures, a name of those it shows

@@ -138,7 +138,7 @@ def _photograph(table: Path, sample: int, row: dict[str, str], class_names: list
         name=row["ImageId"],
         label=int(label) - 1,
         class_name=class_names[int(label) - 1],
-        source=table.parent / "images" / f"{plain_name(row['ImageId'], where)}.png",
+        source=table.absolute().parent / "images" / f"{plain_name(row['ImageId'], where)}.png",
         author=html.unescape(decode_octal(row.get("Author", ""))),
         license=short_license(link),
         license_url=link if link.startswith(("https://", "http://")) else "",
@@ -178,7 +178,9 @@ def class_folders(folder: str | Path, class_names: ClassNames | None = None) -> 
             f"{', '.join(SUFFIXES)}, or a CSV file."
         )
     left_out = _left_out(folder, [name for path in others for name in _files(path, folder)])
-    named = [(path.relative_to(folder).as_posix(), path, path.parent.name) for path in found]
+    named = [
+        (path.relative_to(folder).as_posix(), path.absolute(), path.parent.name) for path in found
+    ]
     return _labeled(named, class_names, str(folder), left_out)
 
 
@@ -224,7 +226,7 @@ def data_frame(frame: pd.DataFrame, class_names: ClassNames | None = None) -> Pi
         if not isinstance(value, str | os.PathLike):
             named.append((f"row {number}", open_picture(value, where), label))
         elif _kind(path := expanded(value)) == "file":
-            named.append((str(path), path, label))
+            named.append((str(path), path.absolute(), label))
         else:
             raise InputError(f"{where} has {column} {str(value)!r}; expected an existing file.")
     return _labeled(named, class_names, "the data frame")

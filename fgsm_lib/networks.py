@@ -114,6 +114,8 @@ def _about_the_copy(function: FunctionType, memo: dict) -> FunctionType:
     code, known = function.__code__, function.__globals__
     named = {name: renamed(known[name]) for name in code.co_names if name in known}
     closure = tuple(map(cell, function.__closure__ or ()))
+    if all(named[name] is known[name] for name in named) and not closure:
+        return function  # which may write a global that others read
     new = FunctionType(
         code, {**known, **named}, function.__name__, function.__defaults__, closure or None
     )
@@ -121,9 +123,11 @@ def _about_the_copy(function: FunctionType, memo: dict) -> FunctionType:
     return new
 
 
-def kept(network: torch.nn.Module) -> set[int]:
-    """Which tensors the modules hold: others after a pass, if it keeps activations."""
-    return {id(tensor) for module in network.modules() for tensor in _tensors(vars(module))}
+def held(network: torch.nn.Module) -> list[tuple[torch.Tensor, int]]:
+    """The tensors that modules hold, and how often each was written: others after a pass, if it
+    keeps activations. They stay alive in here, so that no other takes the place of one."""
+    tensors = (tensor for module in network.modules() for tensor in _tensors(vars(module)))
+    return [(tensor, 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
 
 def _tensors(value: object) -> Iterator[torch.Tensor]:

@@ -26,6 +26,7 @@ from fgsm_lib.words import first_line
 TEXT = pa.string()
 KIND = pa.schema({"direction": TEXT, "objective": TEXT, "clip": TEXT, "bits": pa.int32()})
 ALL = pa.schema([*KIND, *SCHEMA])
+FAULTS = (pa.ArrowException, http.client.HTTPException)
 SECONDS = 60  # without a word from a server
 NAMES = {  # of what may differ
     "pictures_sha256": "pictures",
@@ -62,7 +63,7 @@ def take(study, source: str | Path) -> str:
         if others:
             raise InputError(f"other {' and other '.join(others)} than here")
         table = table.select(ALL.names).cast(ALL)
-    except (OSError, http.client.HTTPException, KeyError, TypeError, ValueError) as error:
+    except (*FAULTS, OSError, KeyError, TypeError, ValueError) as error:
         why = first_line(getattr(error, "reason", error))  # urllib puts it into another error
         return f"{source}: not taken ({why}); what is missing is computed."
     for kind in table.group_by(KIND.names).aggregate([]).to_pylist():

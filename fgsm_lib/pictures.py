@@ -219,7 +219,7 @@ class Pictures:
         self.left_out = list(left_out)
         self._by_sample = {row.sample: row for row in self.rows}
         self._sha256 = ""
-        self._hashed: dict[int, tuple | None] = {}  # the files' states, by sample
+        self._hashed: dict[int, tuple] = {}  # state and hash of files, by sample
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -237,7 +237,7 @@ class Pictures:
     def picture(self, sample: int) -> Picture:
         """What is known about one sample; InputError where there is no such sample."""
         try:
-            return self._by_sample[sample]
+            return self._by_sample[None if isinstance(sample, bool | np.bool_) else sample]
         except (KeyError, TypeError):
             some = ", ".join(map(str, self.samples[:3]))
             more = f", … {self.samples[-1]} ({len(self)} in all)" if len(self) > 3 else ""
@@ -249,7 +249,9 @@ class Pictures:
         """The picture itself, 8-bit RGB, as a viewer shows it."""
         row = self.picture(sample)
         where = None if isinstance(row.source, Path) else f"sample {sample} ({row.name})"
-        if sample in self._hashed and _state(row.source) != self._hashed[sample]:
+        state, known = self._hashed.get(sample, (None, ""))
+        moved = known and _state(row.source) != state
+        if moved and _source_sha256(row.source, row.name) != known:
             raise InputError(
                 f"{row.source}: the file has changed since the pictures were opened; expected the "
                 "same, or the pictures opened anew."
@@ -270,9 +272,10 @@ class Pictures:
         if not self._sha256:
             digest = hashlib.sha256(json.dumps(self.class_names).encode())
             for row in self.rows:
-                if isinstance(row.source, Path):
-                    self._hashed[row.sample] = _state(row.source)
+                state = _state(row.source) if isinstance(row.source, Path) else None
                 content = _source_sha256(row.source, row.name)
+                if state:
+                    self._hashed[row.sample] = state, content
                 digest.update(f"{row.sample} {row.label} {content}\n".encode())
             self._sha256 = digest.hexdigest()
         return self._sha256

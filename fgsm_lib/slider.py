@@ -112,7 +112,9 @@ def _summary(case, epsilon: float, attack: list, control: list) -> str:
         f"At ε = {epsilon:g}/255 the classifier sees {said[0]}; after random signs of the same "
         f"size {said[1]}."
     )
-    if np.array_equal(to_uint8(case.adversarial(epsilon)), to_uint8(case.image)):
+    if not case.direction.any():
+        return f"{text} Its gradient is zero everywhere: it was not attacked."
+    if epsilon < 0.5 and np.array_equal(to_uint8(case.adversarial(epsilon)), to_uint8(case.image)):
         text += (
             " The step is too small for a picture of 8 bits: what you see is the clean image, "
             "what is classified is the image before rounding."

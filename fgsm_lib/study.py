@@ -200,11 +200,12 @@ class Case:
 
     def row(self, epsilon_255: float) -> pd.Series:
         """What the classifier says at one epsilon of the grid; InputError where it is not on it."""
-        rows = self.table[self.table["epsilon_255"] == round(epsilon_255, 9)]
-        if rows.empty:
-            grid = ", ".join(f"{epsilon:g}" for epsilon in self.table["epsilon_255"])
-            raise InputError(f"epsilon_255 is {epsilon_255!r}; expected one of {grid}.")
-        return rows.iloc[0]
+        with suppress(TypeError, ValueError):
+            rows = self.table[self.table["epsilon_255"] == round(float(epsilon_255), 9)]
+            if len(rows):
+                return rows.iloc[0]
+        grid = ", ".join(f"{epsilon:g}" for epsilon in self.table["epsilon_255"])
+        raise InputError(f"epsilon_255 is {epsilon_255!r}; expected one of {grid}.")
 
     def name(self, index: int) -> str:
         """A class by its first synonym."""
@@ -236,8 +237,8 @@ def open_study(
     classifier = load_classifier(
         profile.arch, pictures.class_names, profile.weights or None, profile.weights_sha256 or None
     )
-    folder = build_folder() / profile.name / "tables" if results is None else Path(results)
-    study = Study(profile, pictures, classifier, expanded(folder), machine or Machine())
+    folder = build_folder() / profile.name / "tables" if results is None else expanded(results)
+    study = Study(profile, pictures, classifier, folder.absolute(), machine or Machine())
     if profile.pictures == "folder":  # the others are known
         _check(classifier, pictures)
     return study
@@ -261,7 +262,7 @@ def _pictures(profile: Profile) -> Pictures:
 def _check(classifier: Classifier, pictures: Pictures) -> None:
     """The door, for a few pictures from all over the set, at least two rows."""
     step = max(1, len(pictures) // TRIAL)
-    some = pictures.samples[::step][:TRIAL]
+    some = [*dict.fromkeys([*pictures.samples[::step][: TRIAL - 1], pictures.samples[-1]])]
     some = some * 2 if len(some) == 1 else some
     read = [pictures.read(sample) for sample in some]
     largest, seen = max(max(picture.size) for picture in read), classifier.to_pixels(read[0]).shape
@@ -318,7 +319,7 @@ def own_study(
         raise InputError(f"unknown argument {sorted(unknown)[0]!r} of own_study.")
     if not isinstance(results, str | os.PathLike):
         raise InputError(f"results is {results!r}; expected a folder for the tables.")
-    results = expanded(results)
+    results = expanded(results).absolute()
     if isinstance(network, Classifier):
         if preprocessing or datasets.class_list(class_names) not in (None, network.class_names):
             raise InputError("network is a Classifier; expected its own names and preprocessing.")

@@ -127,6 +127,7 @@ def style():
         "svg.fonttype": "none",  # text stays text; most fonts are narrower than the one measured
         "svg.hashsalt": "fgsm",  # the same figure is the same file
         "text.color": INK,
+        "text.parse_math": False,  # a name may hold $
         "xtick.color": INK,
         "xtick.labelsize": 9,
         "ytick.color": INK,

@@ -43,8 +43,9 @@ def load_classifier(
     """A pretrained classifier by the name of its architecture.
 
     Args:
-        arch: ``"efficientnet_lite0"`` or ``"efficientnet_lite1"``, whose weights come with this
-            library's requirements, or a torchvision architecture such as ``"googlenet"``.
+        arch: ``"efficientnet_lite0"`` or ``"efficientnet_lite1"`` (timm's with the prefix
+            ``tf_``), whose weights come with this library's requirements, or a torchvision
+            architecture such as ``"googlenet"``.
         class_names: in the order of the logits; by default ImageNet's thousand.
         weights: a ``.safetensors`` file or a state dict saved by torch, read without executing
             pickled code. Without it, torchvision's ``IMAGENET1K_V1`` weights are downloaded
@@ -230,7 +231,7 @@ def timm_preprocessing(
 
     config = resolve_model_data_config(network)
     height, width = config["input_size"][1:]
-    if config.get("crop_mode", "center") != "center":
+    if config.get("crop_mode", "center") != "center" and not {"resize", "crop"} <= given.keys():
         raise InputError(
             f"{type(network).__name__} wants the crop mode {config['crop_mode']!r}; expected "
             "'center', or resize and crop given."

@@ -51,6 +51,11 @@ def test_the_version_is_the_librarys(run):
         (["sweep", "--profile", "imagenet"], "fgsm: unknown profile 'imagenet'; expected demo, "),
         (["sweep", "--profile", "no.toml"], "fgsm: no.toml: no such profile file."),
         (["sweep", "--data", "here"], "fgsm: the profile demo brings its own pictures"),
+        (
+            ["sweep", "--profile", "photographs", "--arch", "googlenet"],
+            "photographs brings its own",
+        ),
+        (["sweep", "--offer", "text.jpg"], "fgsm: --offer is text.jpg, a file; expected a folder."),
         (["sweep", "--profile", "nips2017", "--data", "none"], "none: no such file or folder;"),
         (["sweep", "--profile", "nips2017"], "DATA=<folder"),
     ],

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from test_fetch import bomb
+from torch.utils.data import ConcatDataset, Subset
+from torchvision.datasets import ImageFolder
 
 from fgsm_lib import InputError
 from fgsm_lib.datasets import (
@@ -32,6 +34,7 @@ from fgsm_lib.datasets import (
     own_names,
     photographs,
     pictures_from,
+    torch_dataset,
 )
 
 NAMES = ["cat", "dog", "crane", "crane"]
@@ -673,3 +676,19 @@ def test_what_is_shipped_is_free_to_publish_and_labeled():
     assert "class_names is ['cat', 'dog', 'crane', 'crane'] (4 in all), and" in said(
         pictures_from, photos, NAMES
     )
+
+
+def test_classes_count_where_nothing_may_transform_the_labels(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    folder, swapped = ["dog", "cat"], {"target_transform": lambda label: 1 - label}
+    found = {
+        "as it is": ImageFolder(tmp_path),
+        "a subset": Subset(ImageFolder(tmp_path), [0, 1]),
+        "two of a kind": ConcatDataset([ImageFolder(tmp_path)] * 2),
+        "transformed": ImageFolder(tmp_path, **swapped),
+        "some transformed": Subset(ImageFolder(tmp_path, **swapped), [0, 1]),
+    }
+    for what, dataset in found.items():
+        assert [p.label for p in torch_dataset(dataset, folder)][:2] == [1, 0], what

@@ -1,5 +1,6 @@
 """Figures say the right numbers, fit their screen, and are the same figure at every width."""
 
+import io
 import re
 from types import SimpleNamespace
 
@@ -194,3 +195,10 @@ def test_random_signs_of_another_strength_are_refused_in_a_sentence():
     case.control = Case.control[:2]
     with pytest.raises(InputError, match=r"ends with 4; random signs are known at 0, 0\.5"):
         figures.series(case, [1, 4])
+
+
+def test_a_name_with_dollars_is_drawn_as_it_is():
+    names = ["$10_$20", "$0-$10"]
+    figure = figures.bars(pd.Series([0.1, 0.2], index=names), "price")
+    figure.savefig(io.BytesIO())
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == names

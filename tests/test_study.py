@@ -138,13 +138,40 @@ def test_a_study_may_be_opened_where_nothing_is_to_be_differentiated(own, traine
     assert study.table().equals(own(trained).table())
 
 
+def test_a_mask_is_no_list_of_samples(own, trained):
+    study = own(trained)
+    for mask in (np.ones(42, bool), pd.Series([True, False])):
+        assert "there is no sample True" in refused(study.table, samples=mask)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, 4.25, [1, 2]])
+def test_a_row_that_is_not_on_the_grid_is_named(own, trained, wrong):
+    case = own(trained).case(0)
+    assert "expected one of 0, 1, 4" in refused(case.row, wrong)
+    assert case.row(torch.tensor(4.0))["epsilon_255"] == case.row("4")["epsilon_255"] == 4
+
+
+def test_a_picture_that_cannot_be_differentiated_is_found_at_the_door(own, pixels):
+    """Also the last of a set, with which every table's key is made."""
+    images = [*pixels(30, shape=(3, 32, 32)), torch.zeros(3, 32, 32)]
+    at_black = Around(
+        Small(), before=lambda x: x + (x + 2).mean((1, 2, 3), keepdim=True).sqrt() * 0
+    )
+    said = refused(own, at_black, [(image, 0) for image in images])
+    assert "gradient at sample 30 (item 30)" in said
+
+
 def test_a_file_that_changes_is_not_measured_for_another(trained, noise_folder, tmp_path):
     folder = tmp_path / "pictures"
     shutil.copytree(noise_folder, folder)
     study = own_study(trained, folder, COLORS, tmp_path / "results", **GRID, **OPTIONS)
     study.table(samples=[0])
-    Image.new("RGB", (32, 32), "red").save(study.picture(0).source)
-    assert "has changed since" in refused(study.table, "random", samples=[0])
+    file = study.picture(0).source
+    file.write_bytes(file.read_bytes())  # a copy of the same
+    os.utime(file, (0, 0))
+    study.table("random", samples=[0])
+    Image.new("RGB", (32, 32), "red").save(file)
+    assert "has changed since" in refused(study.table, "random", samples=[1])
 
 
 def test_what_timm_says_is_heard_through_a_wrapper_and_pictures_are_not_enlarged_in_silence(
@@ -158,6 +185,11 @@ def test_what_timm_says_is_heard_through_a_wrapper_and_pictures_are_not_enlarged
         study = own_study(wrapped, noise_folder, COLORS, tmp_path, **GRID)
     assert study.classifier.mean.flatten().tolist() == pytest.approx([0.4] * 3)
     assert (study.classifier.resize, study.classifier.crop) == (44, (40, 40))
+    network.pretrained_cfg |= {"crop_mode": "squash"}
+    assert "resize and crop given" in refused(own_study, wrapped, noise_folder, COLORS, **GRID)
+    both = own_study(wrapped, noise_folder, COLORS, tmp_path, resize=32, crop=32, **GRID)
+    assert both.classifier.crop == 32
+    network.pretrained_cfg["crop_mode"] = "center"
     alone = own_study(wrapped, noise_folder, COLORS, tmp_path, crop=30, **GRID)
     assert (alone.classifier.resize, alone.classifier.crop) == (34, 30)
 

@@ -165,9 +165,37 @@ class Remembering(networks.Small):
         return self.kept
 
 
-@pytest.mark.parametrize("hook", [False, True])
-def test_a_network_that_keeps_what_it_sees_is_asked_by_one_thread_at_a_time(noise, tmp_path, hook):
-    network = (networks.Small if hook else Remembering)().eval()
+class Listing(networks.Small):
+    """The same, in a list that it empties first."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept.clear()
+        self.kept.append(super().features(x))
+        time.sleep(0.002)
+        return self.kept[-1]
+
+
+class Writing(networks.Small):
+    """The same, in a buffer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(48, 16, 8, 8))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept[: len(x)] = super().features(x).detach()
+        time.sleep(0.002)
+        return super().features(x) * 0 + self.kept[: len(x)]
+
+
+@pytest.mark.parametrize("kind", [networks.Small, Remembering, Listing, Writing])
+def test_a_network_that_keeps_what_it_sees_is_asked_by_one_thread_at_a_time(noise, tmp_path, kind):
+    network, hook = kind().eval(), kind is networks.Small
+    network(torch.zeros(2, 3, 32, 32))
     if hook:
         kept = {}
 

@@ -93,7 +93,7 @@ def load_profile(
     path = _find(str(name))
     profile = _parse(path)
     given = {"data": data, "weights": weights, "arch": arch}
-    if any(given.values()) and profile.pictures == "toys":
+    if any(given.values()) and profile.pictures != "folder":
         raise InputError(
             f"the profile {profile.name} brings its own pictures and classifier; for other "
             "data or weights add PROFILE=nips2017 (--profile nips2017)."
@@ -167,7 +167,7 @@ def _parse(path: Path) -> Profile:
     }
     beside = {
         key: str((path.parent / expanded(value)).absolute())
-        for key, value in (("data", profile.data), ("weights", profile.weights))
-        if value
+        for key in ("data", "weights", "shown")
+        if (value := getattr(profile, key)) and (key != "shown" or value.endswith(".toml"))
     }
     return msgspec.structs.replace(profile, epsilon_255=Grids(**grids), **beside)
