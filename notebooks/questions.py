@@ -80,11 +80,14 @@ show(
 )
 
 # %% tags=["remove-input"]
-second = ranks(fooled).loc["2"]
+ours, random = (
+    f"{percent(row['value'])} ({percent(row['low'])} to {percent(row['high'])})"
+    for row in (each.loc["2"] for each in both.values())
+)
 say(
-    f"**{percent(second['value'])}** ({percent(second['low'])} to {percent(second['high'])}) of the "
-    f"{len(fooled)} fooled pictures go to the class that was second before; chance alone, among "
-    f"{len(names) - 1} other classes, would be {percent(1 / (len(names) - 1), 1)}."
+    f"Of the {len(fooled)} pictures that FGSM fools, {ours} go to the class that was second before; of "
+    f"the {len(by_chance)} that random signs fool, the fair comparison, {random} do. The first class "
+    "over the border is likely to be the runner-up anyway."
 )
 ways = (
     fooled.value_counts(["from", "to"])
@@ -263,9 +266,10 @@ say(
 # %% [markdown]
 # ## 8 bits: does the attack survive being saved?
 #
-# An image file holds whole levels, and so does the picture before the attack. So a step of less
-# than half a level is rounded away when the adversarial picture is saved, and one strictly
-# between 0.5 and 1.5 levels becomes exactly one.
+# An image file holds whole levels, and so does the picture before the attack. So where ε is below
+# half a level, the saved picture is the clean one; where ε is a whole number of levels, it is the
+# exact one. Only a step in between is changed: strictly between 0.5 and 1.5 levels it becomes
+# exactly one, and at 0.5, a tie, one or none.
 
 # %%
 saved = study.table(bits=8, every=study.profile.every.control)
@@ -289,59 +293,93 @@ joined = analysis.at(table, small).merge(
     on=["sample", "epsilon_255"],
     suffixes=("", "_saved"),
 )
-joined = joined[joined["sample"].isin(which) & ~joined["correct"]]
-show(
-    pd.DataFrame(
-        {
-            "ε": eps(e),
-            "fooled by the exact step": len(rows),
-            "of these still fooled when saved": count_text(
-                int((~rows["correct_saved"]).sum()), len(rows)
-            ),
-        }
-        for e, rows in joined.groupby("epsilon_255")
-    ),
-    name="tab-rounding",
-    caption=f"How many of {len(which)} initially correct pictures the exact step fools, and how many of "
-    "these stay fooled once they are saved (95% interval).",
-)
+joined = joined[joined["sample"].isin(which)]
+between = joined[
+    (joined["epsilon_255"] >= 0.5) & (joined["epsilon_255"] % 1 > 0)
+]
+if len(between):
+    show(
+        pd.DataFrame(
+            {
+                "ε": eps(e),
+                "fooled by the exact step": f"{exact.sum()} of {len(exact)}",
+                "of these when saved": count_text(
+                    (exact & kept).sum(), exact.sum()
+                ),
+                "by the saved step": count_text(kept.sum(), len(kept)),
+            }
+            for e, exact, kept in (
+                (e, ~rows["correct"], ~rows["correct_saved"])
+                for e, rows in between.groupby("epsilon_255")
+            )
+        ),
+        name="tab-rounding",
+        caption=f"How many of {len(which)} initially correct pictures the exact step fools, how many of "
+        "these stay fooled once they are saved, and how many the saved step fools (95% interval).",
+    )
 
 # %% [markdown]
 # ## How large must random signs be to do the same?
 
 # %%
-attack = analysis.curve(analysis.shared(table, control))
-chance = analysis.curve(control)
-target = 0.5 * attack["top1"].iloc[0]
+lost = analysis.not_attacked(table)
+pair = {"FGSM": analysis.shared(table, control), "random": control}
+pair = {k: rows[~rows["sample"].isin(lost)] for k, rows in pair.items()}
 
 
-def halved(curve):
-    """The ε at which accuracy is half the clean one; inf if none."""
-    below = curve.index[curve["top1"] <= target]
+def halved(right, epsilon):
+    """The ε at which half of the first count is left; inf if none."""
+    below = np.flatnonzero(right <= right[0] / 2)
     if not len(below):
         return np.inf
-    end, start = curve.loc[below[0]], curve.loc[below[0] - 1]
-    part = (start["top1"] - target) / (start["top1"] - end["top1"])
-    return start["epsilon_255"] + part * (
-        end["epsilon_255"] - start["epsilon_255"]
-    )
+    ends = [below[0], below[0] - 1]
+    return np.interp(right[0] / 2, right[ends], epsilon[ends])
 
+
+# %%
+# The pictures, then 2000 bootstrap samples, the same for both.
+n = pair["FGSM"]["sample"].nunique()
+draws = np.random.default_rng(0).multinomial(n, [1 / n] * n, 2000)
+draws = np.vstack([np.ones(n, int), draws])
+found = {}
+for name, rows in pair.items():
+    right = rows.pivot(
+        index="sample", columns="epsilon_255", values="correct"
+    )
+    counts = draws @ right.to_numpy(int)
+    found[name] = np.array([halved(c, right.columns) for c in counts])
 
 # %% tags=["hide-input"]
+curves = {name: analysis.curve(rows) for name, rows in pair.items()}
+chance = curves.pop("random")
 show(
-    figures.curves({"FGSM": attack}, "top1", "top-1 accuracy", chance),
+    figures.curves(curves, "top1", "top-1 accuracy", chance),
     name="fig-controls",
-    caption=f"Top-1 accuracy of the {tried} pictures of the control, initially correct or not, under "
+    caption=f"Top-1 accuracy of {n} pictures of the control, initially correct or not, under "
     "FGSM and under random signs, with 95% intervals.",
 )
 
+
 # %% tags=["remove-input"]
-ours, random = halved(attack), halved(chance)
+def near(values, unit=""):
+    value, (low, high) = values[0], np.sort(values[1:])[[50, -51]]
+    value, low, high = (
+        f"{float(f'{each:.2g}'):g}".replace("inf", "∞")
+        for each in (value, low, high)
+    )
+    return f"{value}{unit} ({low}–{high})"
+
+
+ours, random = found.values()
+with np.errstate(all="ignore"):
+    times = near(random / ours)
 say(
-    f"FGSM halves accuracy near {ours:.2g}/255 (interpolated), random signs "
+    f"On these {n} pictures, with ε to {eps(control['epsilon_255'].max())}, FGSM halves accuracy near "
+    f"{near(ours, '/255')}, random signs "
     + (
-        f"near {random:.0f}/255: they need about {float(f'{random / ours:.2g}'):g} times the step."
-        if np.isfinite(random)
-        else f"not up to {eps(chance['epsilon_255'].max())}."
+        f"near {near(random, '/255')}: they need about {times} times the step. "
+        "Interpolated, with intervals of a paired bootstrap."
+        if np.isfinite(random[0])
+        else "do not."
     )
 )
