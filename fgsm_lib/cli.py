@@ -248,10 +248,10 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
     from fgsm_lib.study import open_study  # torch: seconds to import
 
     study = open_study(profile, machine=Machine(batch, workers, scheduler))
-    for one in (study, study.shown):
-        for sample in one.profile.cases:
-            one.picture(sample)  # or InputError, before anything is computed
     if everything:
+        for one in (study, study.shown):
+            for sample in one.profile.cases:
+                one.picture(sample)  # or InputError, before anything is computed
         check_enough(study)
     for case in cases:  # a number is of its own pictures, a name of those it shows
         _ = study.case(int(case)) if case.isdecimal() else study.shown.case(case)

@@ -265,14 +265,14 @@ def _check(classifier: Classifier, pictures: Pictures) -> None:
     some = [*dict.fromkeys([*pictures.samples[::step][: TRIAL - 1], pictures.samples[-1]])]
     some = some * 2 if len(some) == 1 else some
     read = [pictures.read(sample) for sample in some]
-    largest, seen = max(max(picture.size) for picture in read), classifier.to_pixels(read[0]).shape
-    if largest < min(seen[1:]):
+    pixels = torch.stack([classifier.to_pixels(picture) for picture in read])
+    largest, (height, width) = max(max(picture.size) for picture in read), pixels.shape[2:]
+    if largest < min(height, width):
         warnings.warn(
-            f"pictures of at most {largest} pixels a side are enlarged to {seen[1]} × {seen[2]}; "
+            f"pictures of at most {largest} pixels a side are enlarged to {height} × {width}; "
             "resize and crop say otherwise.",
             stacklevel=3,
         )
-    pixels = torch.stack([classifier.to_pixels(picture) for picture in read])
     labels = [pictures.picture(sample).label for sample in some]
     try:
         check_door(classifier, pixels.to(classifier.device), torch.tensor(labels))

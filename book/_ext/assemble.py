@@ -188,10 +188,7 @@ def install_cell(wheel: str, tables: list[str]) -> dict:
         lines += [f"# %pip install -q ../_static/{wheel}"]
     lines += CHECK.format(version=wheel.split("-")[1]).splitlines()
     if "FGSM_DATA" in os.environ:  # the site is about a folder of pictures
-        lines += [
-            "",
-            "# Its pictures, where you have them; photographs come by: !fgsm fetch nips2017",
-        ]
+        lines += ["", "# Its pictures; the 1000 photographs come by: !fgsm fetch nips2017"]
         lines += ["# %env FGSM_DATA=folder"]
     if "FGSM_ARCH" in os.environ:
         lines += [f"%env FGSM_ARCH={os.environ['FGSM_ARCH']}"]
