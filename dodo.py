@@ -9,7 +9,6 @@ FGSM_SITE_URL, where the site will lie, and FGSM_REPOSITORY, https://github.com/
 Only what changed is done again, and what is done appears whole or not at all.
 """
 
-import ast
 import ctypes
 import hashlib
 import json
@@ -19,8 +18,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from doit import get_var
@@ -29,7 +26,7 @@ from doit.reporter import ConsoleReporter
 from doit.tools import config_changed
 from filelock import FileLock, Timeout
 
-from fgsm_lib import _HOMES, InputError, __version__
+from fgsm_lib import InputError, __version__
 from fgsm_lib.profiles import load_profile
 
 ROOT = Path(__file__).parent.absolute()
@@ -96,33 +93,6 @@ LONGEST = "iterative"
 # --- what depends on what ------------------------------------------------------------------------
 
 
-@cache
-def imports(script: Path) -> list[str]:
-    """What a script imports of fgsm_lib, by module; nothing, if it cannot be read or parsed."""
-    names = []
-    with suppress(OSError, SyntaxError):  # its task will say so
-        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                names += [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                names += [alias.name for alias in node.names]
-    parts = [name.split(".")[1] for name in names if name.startswith("fgsm_lib.")]
-    return [_HOMES.get(part, part) for part in parts]
-
-
-def modules(*scripts: Path) -> list[Path]:
-    """Scripts, the files of fgsm_lib that they import, what those import, and the data beside."""
-    found, waiting = set(), list(scripts)
-    while waiting:
-        for name in imports(waiting.pop()):
-            place = LIBRARY / name
-            module = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-            if module.is_file() and module not in found:
-                waiting.append(module)
-                found |= {module, *place.glob("*.csv"), *place.glob("*.json")}
-    return [*scripts, *sorted(found)]
-
-
 def as_left(task, values: dict) -> bool:
     """For doit: the pictures, and the parts of the tables, are those of the last time."""
 
@@ -137,8 +107,8 @@ def as_left(task, values: dict) -> bool:
     return values.get("seen") == seen()
 
 
-PROFILE_FILES = [path for path in (Path(PROFILE), Path(OWN.weights)) if path.is_file()]
-PROFILE_FILES += assemble.files(LIBRARY / "demo")
+GROUND = assemble.files(LIBRARY)  # what every number may depend on
+GROUND += [path for path in (Path(PROFILE), Path(OWN.weights)) if path.is_file()]
 CHOICE = repr([OWN, SHOWN])
 
 
@@ -146,7 +116,7 @@ def task_tables() -> dict:
     """Every table that a page reads, in a process of its own, which uses all cores."""
     return {
         "actions": [compute_tables],
-        "file_dep": [*modules(LIBRARY / "cli.py"), *PROFILE_FILES],
+        "file_dep": GROUND,
         "uptodate": [config_changed(CHOICE + str(SAMPLES)), as_left],
         "targets": [TABLES, OFFERED / f"{OWN.name}.parquet"],
     }
@@ -155,17 +125,13 @@ def task_tables() -> dict:
 def task_notebook():
     """Each page's notebook, executed by papermill."""
     data = [path for path in NOTEBOOKS.iterdir() if path.suffix in {".json", ".csv", ".parquet"}]
+    executing = [EXTENSION / "execution.py", EXTENSION / "kernels.py"]
     for page, (script, parameters) in PAGES.items():
         yield {
             "name": page,
             "actions": [(execute, [page])],
             "io": {"capture": False},  # a kernel wants streams that are files
-            "file_dep": [
-                *modules(script, EXTENSION / "execution.py"),
-                *data,
-                *PROFILE_FILES,
-                TABLES,
-            ],
+            "file_dep": [script, *executing, *data, *GROUND, TABLES],
             "uptodate": [config_changed(repr([parameters, CHOICE]))],
             "targets": [FOLDER / "pages" / page / "page.ipynb"],
         }
@@ -176,7 +142,7 @@ def task_live() -> dict:
     script, lock = EXTENSION / "export.py", EXTENSION / "package-lock.json"
     return {
         "actions": [(run, [str(script), PROFILE, str(LIVE)])],
-        "file_dep": [*modules(script), lock, *PROFILE_FILES],
+        "file_dep": [script, lock, *GROUND],
         "task_dep": ["tables"],  # which would be slower beside it
         "uptodate": [config_changed(CHOICE)],
         "targets": [LIVE / "manifest.json"],

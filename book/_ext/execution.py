@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -42,6 +43,11 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
     sockets = tempfile.mkdtemp(prefix="fgsm-")
     # Kernels on TCP ports collide when several start at once; sockets in folders do not.
     kernel = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
+    options = {}
+    if sys.platform == "linux":
+        from kernels import ForkingManager
+
+        options["kernel_manager_class"] = ForkingManager
     try:
         clean = prepare(script, parameters)
         if "sample" in parameters:
@@ -56,6 +62,7 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
             execution_timeout=CELL_SECONDS,
             extra_arguments=["--log-level=CRITICAL"],  # a kernel that is told to end complains
             config=Config({"KernelManager": kernel}),
+            **options,
         )
         _strip(done)
         nbformat.write(for_jupyter(clean), unfinished / "clean.ipynb")
