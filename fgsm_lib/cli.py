@@ -306,10 +306,10 @@ def fetch(what, folder) -> None:
     What is there is not fetched again, so an interrupted fetch goes on where it stopped.
     """
     stop_at_once("interrupted; what is fetched is kept, and the next run goes on from there.")
-    from fgsm_lib.fetch import fetch_nips2017
+    from fgsm_lib.fetch import fetch_nips2017, summary
 
     folder = folder or build_folder() / what / "data"
-    click.echo(f"{folder}: {fetch_nips2017(folder)}")
+    click.echo(f"{folder}: {summary(fetch_nips2017(folder))}")
 
 
 if __name__ == "__main__":
