@@ -4,10 +4,12 @@ import csv
 import hashlib
 import io
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +38,19 @@ def picture(seed=0, size=(90, 70), kind="JPEG", **options) -> bytes:
     return saved(Image.fromarray(noise), kind, **options)
 
 
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes that says it has side² pixels."""
+    chunks = b""
+    for kind, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(10_000))),
+        (b"IEND", b""),
+    ):
+        chunks += struct.pack(">I", len(data)) + kind + data
+        chunks += struct.pack(">I", zlib.crc32(kind + data))
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
 DRAWING = saved(Image.new("RGB", (500, 374), "gray"), "PNG")
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
@@ -60,6 +75,7 @@ ANSWERS = {
     "/short.jpg": [(200, picture()[:500], {})],
     "/html.jpg": [(200, b"<html>Please sign in</html>", {})],
     "/large.jpg": [(200, picture(size=(300, 300)), {})],
+    "/bomb.jpg": [(200, bomb(60_000), {})],
     "/point.jpg": [(200, picture(size=(1, 1)), {})],
     "/loop.jpg": [(302, b"", {"Location": "/loop.jpg"})],
     "/slow.jpg": [(200, None, {})],
@@ -170,6 +186,7 @@ def test_a_photograph_that_was_taken_down_is_listed_and_not_asked_for_again(serv
         ("short", "the answer: not a readable picture", 1),
         ("html", "the answer: not a picture; expected PNG, JPEG", 1),
         ("large", "too large or too slow", 1),
+        ("bomb", "60000 × 60000 pixels", 1),
         ("point", "has 1 × 1 pixels, none of them in the box", 1),
         ("loop", "HTTP status 302", 31),
         ("slow", SILENT, 4),
@@ -233,9 +250,9 @@ def test_the_table_is_pinned(serve, tmp_path):
 def test_a_disk_that_takes_no_more_stops_the_run_in_a_sentence(serve, tmp_path, monkeypatch):
     server = serve([f"/{name}.jpg" for name in ("picture", "wide", "png")])
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(main, ["fetch", "nips2017", "--to", str(tmp_path / "file")])
+    result = CliRunner().invoke(main, ["fetch", "nips2017", "--to", str(tmp_path / "file" / "x")])
     assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
-    assert "file/images: Not a directory" in result.output
+    assert "file/x/images: Not a directory" in result.output
     (tmp_path / "dev_dataset.csv").write_bytes(server.answers["/table.csv"][0][1])
 
     def full(path, content):
