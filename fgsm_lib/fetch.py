@@ -65,8 +65,7 @@ def fetch_nips2017(folder: str | Path) -> dict[str, str]:
         unfinished.unlink(missing_ok=True)
     session = _session()
     photos = {row["ImageId"]: row for row in _table(session, folder / "dev_dataset.csv")}
-    gone = listed.read_text("utf-8", "replace").split() if listed.exists() else []
-    became = dict.fromkeys(gone, GONE)
+    became = dict.fromkeys(listed.read_text().split() if listed.exists() else [], GONE)
     became |= {name: THERE for name in photos if _is_whole(images / f"{name}.png")}
     wanted = [photo for name, photo in photos.items() if name not in became]
     silent = 0  # answers in a row that did not come
@@ -150,10 +149,8 @@ def _fetch(session: requests.Session, images: Path, photo: dict[str, str]) -> tu
                 image = _cropped(photo, body)
     except requests.RequestException as error:
         return name, _reason(error)
-    except (InputError, Image.DecompressionBombError) as error:  # the latter from a vast box
+    except (InputError, Image.DecompressionBombError) as error:  # the latter of a vast box
         return name, str(error).rstrip(".")
-    if image is None:
-        return name, GONE
     file = io.BytesIO()
     image.save(file, "PNG")
     _write(images / f"{name}.png", file.getvalue())
@@ -168,9 +165,7 @@ def _download(session: requests.Session, url: str, body: IO[bytes]) -> str:
         for chunk in answer.iter_content(2**16):
             body.write(chunk)
             if body.tell() > MAX_BYTES or time.monotonic() > deadline:
-                raise InputError(
-                    f"{url}: too large or too slow; expected {MAX_BYTES} bytes at most."
-                )
+                raise InputError(f"{url}: too large or too slow, after {body.tell()} bytes.")
     return answer.url
 
 
@@ -179,17 +174,18 @@ def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         status = error.response.status_code
         return GONE if status in (404, 410) else f"HTTP status {status}"
-    unreachable = isinstance(error, requests.ConnectionError)
-    return SILENT if unreachable else f"no whole answer ({type(error).__name__})"
+    if isinstance(error, requests.ConnectionError):
+        return SILENT
+    return f"no whole answer ({type(error).__name__})"
 
 
-def _cropped(photo: dict[str, str], body: IO[bytes]) -> Image.Image | None:
-    """The photograph's box, 299 × 299; None for the placeholder of one that was taken down."""
+def _cropped(photo: dict[str, str], body: IO[bytes]) -> Image.Image:
+    """The photograph's box, 299 × 299; InputError where there is none, or where it is GONE."""
     body.seek(0)
     start = body.read(4)
     image = open_picture(body, "the answer", upright=False)  # boxes are of raw pixels
     if start in (b"\x89PNG", b"GIF8") and image.getcolors(256) is not None:
-        return None  # a drawing, where all photographs are JPEG
+        raise InputError(GONE)  # a drawing in the place of a photograph, all of which are JPEG
     width, height = image.size
     x1, y1, x2, y2 = (float(photo[side]) for side in ("x1", "y1", "x2", "y2"))
     box = int(x1 * width), int(y1 * height), int(x2 * width), int(y2 * height)
