@@ -37,6 +37,8 @@ class Group(click.Group):
             return super().invoke(context)
         except InputError as error:
             said = str(error)
+        except BrokenPipeError:  # `| head` has read enough; click ends without a word
+            raise
         except OSError as error:
             said = f"{error.filename or 'the disk'}: {error.strerror or error}."
         click.echo(f"fgsm: {said}", err=True)
