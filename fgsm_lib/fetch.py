@@ -34,7 +34,7 @@ CSV_URL = (
 CSV_SHA256 = "b85ae40a1d5d0d95b77d30b8cabec140020a00cbcc9aebc6921b77a270fb743d"
 USER_AGENT = f"fgsm-lib/{__version__} (fetches the NIPS 2017 adversarial development set, once)"
 SIDE, WORKERS, TRIES = 299, 8, 4
-TIMEOUT, PAUSE = 20.0, 1.0  # seconds of a server's silence, and before the third try; then twice
+TIMEOUT, PAUSE = 20.0, 1.0  # seconds of silence; 2 pauses before the third try, 4 before the fourth
 MAX_BYTES, IN_MEMORY = 100 * 2**20, 4 * 2**20  # of a photograph; what exceeds the latter is on disk
 PLACEHOLDER = r"photo_unavailable|/pw/images/"  # in the address of Flickr's "no longer available"
 PNG_END = b"IEND\xaeB`\x82"
@@ -102,6 +102,7 @@ def _session() -> requests.Session:
     # A server may ask to wait for an hour; its photograph is left for the next run instead.
     retry = Retry(
         TRIES - 1,
+        connect=1,  # without a network it shall be said soon
         backoff_factor=PAUSE,
         status_forcelist=(429, 500, 502, 503, 504),
         respect_retry_after_header=False,
