@@ -40,9 +40,7 @@ def pictures() -> None:
         "name": pa.array([CLASS_NAMES[label] for label in labels]),
     }
     about = {"class_names": json.dumps(CLASS_NAMES), "made_by": "python demo/make.py pictures"}
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns, metadata=about), file, compression="zstd")
-    _write(PICTURES, file.getvalue())
+    pq.write_table(pa.table(columns, metadata=about), PICTURES, compression="zstd")
 
 
 def webp(index: int) -> bytes:
@@ -60,7 +58,7 @@ def weights() -> None:
     from train import STAGES, TEMPERATURE, WEIGHT_DECAY, train, weights_file
 
     network, scores = train()
-    _write(WEIGHTS, weights_file(network))
+    WEIGHTS.write_bytes(weights_file(network))
     training = {
         "stages": [vars(stage) for stage in STAGES],
         "weight_decay": WEIGHT_DECAY,
@@ -79,7 +77,7 @@ def plain() -> None:
     from train import train, weights_file
 
     network, _ = train(hardened=False)
-    _write(PLAIN, weights_file(network))
+    PLAIN.write_bytes(weights_file(network))
 
 
 @main.command()
@@ -93,7 +91,7 @@ def card() -> None:
         measured=measure_shipped(),
         measured_every_20th=measure_shipped(every=20),
     )
-    _write(PAGE, TEMPLATE.read_text(encoding="utf-8").format(**facts).encode())
+    PAGE.write_text(TEMPLATE.read_text(encoding="utf-8").format(**facts), encoding="utf-8")
 
 
 def measure_shipped(weights: Path = WEIGHTS, every: int = 1) -> dict:
@@ -116,14 +114,9 @@ def _file_facts(path: Path) -> dict:
 def _write_facts(**facts) -> dict:
     """Replace some facts of the model card, keep the others, and return them all."""
     facts = json.loads(FACTS.read_text(encoding="utf-8")) | facts
-    _write(FACTS, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    FACTS.write_text(text, encoding="utf-8")
     return facts
-
-
-def _write(path: Path, content: bytes) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
 
 
 if __name__ == "__main__":

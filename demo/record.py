@@ -7,11 +7,11 @@ The default build shows the record where the photographs themselves cannot be.
 """
 
 import json
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import click
-import numpy as np
 import pandas as pd
 import torch
 
@@ -24,26 +24,17 @@ FILE = Path(__file__).parent.parent / "fgsm_lib" / "published" / "photographs.js
 TOLERANCE = {"all": 0.002, "bins": 0.03, "samples": 0.02, "verdicts": 0.01}
 
 
-def rows(curve: pd.DataFrame) -> list[dict]:
-    return [
-        {key: round(float(value), 5) for key, value in row.items()}
-        for row in curve.to_dict("records")
-    ]
+def rows(table: pd.DataFrame) -> list[dict]:
+    """A table in as many digits as mean something."""
+    return json.loads(table.to_json(orient="records", double_precision=5))
 
 
 def sample(study: Study, number: int) -> dict:
     case = study.case(number)
 
     def along(table: pd.DataFrame) -> list[dict]:
-        return [
-            {
-                "epsilon_255": row["epsilon_255"],
-                "class": case.name(row["predicted_class"]),
-                "confidence": round(float(row["confidence"]), 5),
-                "correct": bool(row["correct"]),
-            }
-            for _, row in table.iterrows()
-        ]
+        named = table.assign(**{"class": table["predicted_class"].map(case.name)})
+        return rows(named[["epsilon_255", "class", "confidence", "correct"]])
 
     picture = case.picture
     credit = {"author": picture.author, "license": picture.license, "page_url": picture.page_url}
@@ -101,22 +92,29 @@ def measured() -> dict:
     }
 
 
-def differences(ours: object, theirs: object, allowed: float, where: str = "") -> list[str]:
-    """Where two records differ by more than is allowed, by name."""
-    if isinstance(theirs, dict):
-        if not isinstance(ours, dict) or ours.keys() != theirs.keys():
-            return [f"{where}: other entries"]
-        return [d for k in theirs for d in differences(ours[k], theirs[k], allowed, f"{where}.{k}")]
-    if isinstance(theirs, list):
-        if not isinstance(ours, list) or len(ours) != len(theirs):
-            return [f"{where}: another length"]
-        pairs = enumerate(zip(ours, theirs, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, allowed, f"{where}[{i}]")]
-    if isinstance(theirs, float) and isinstance(ours, float | int):
-        same = np.isclose(ours, theirs, rtol=0, atol=allowed, equal_nan=True)
+def flat(value: object, place: str) -> Iterator[tuple[str, object]]:
+    """Every number and text of a record, by its place: ``samples.766.rows.3.confidence``."""
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from flat(one, f"{place}.{key}")
     else:
-        same = ours == theirs
-    return [] if same else [f"{where}: {ours} here, {theirs} in the record"]
+        yield place, value
+
+
+def differences(ours: dict, theirs: dict) -> list[str]:
+    """Where two records differ by more than is allowed, by place."""
+    moved = []
+    for part, allowed in TOLERANCE.items():
+        here, there = dict(flat(ours[part], part)), dict(flat(theirs[part], part))
+        moved += [f"{place}: only in one of them" for place in sorted(here.keys() ^ there.keys())]
+        for place in here.keys() & there.keys():
+            one, kept = here[place], there[place]
+            if isinstance(kept, float) and isinstance(one, float | int):
+                same = abs(one - kept) <= allowed
+            else:
+                same = one == kept
+            moved += [] if same else [f"{place}: {one} here, {kept} in the record"]
+    return sorted(moved)
 
 
 @click.command()
@@ -135,12 +133,7 @@ def main(what: str) -> None:
         FILE.write_text(text + "\n", encoding="utf-8")
         click.echo(f"wrote {FILE} ({FILE.stat().st_size / 1000:.0f} kB)")
         return
-    kept = json.loads(FILE.read_text(encoding="utf-8"))
-    moved = [
-        text
-        for part, allowed in TOLERANCE.items()
-        for text in differences(found[part], kept[part], allowed, part)
-    ]
+    moved = differences(found, json.loads(FILE.read_text(encoding="utf-8")))
     if moved:
         more = "\n".join(moved[:20])
         raise click.ClickException(f"{len(moved)} values differ from the record:\n{more}")

@@ -227,24 +227,20 @@ def trace(scene: Scene, size: int) -> Surface:
     origins = _rotate(scene.rotation.T, np.stack([x[pixels], y[pixels], entry]))
     direction = -scene.rotation[2][:, None]
 
-    nearest, nearest_at = np.full_like(entry, np.inf), np.zeros_like(entry)
-    traveled = np.zeros_like(entry)
+    # By ray: how near it came, how far along that was, and how far it is.
+    walked = np.stack([np.full_like(entry, np.inf), np.zeros_like(entry), np.zeros_like(entry)])
     live = np.arange(len(pixels))  # the rays that are still on their way
     for _ in range(_ROUNDS):
-        origin, at, near, near_at = (
-            origins[:, live],
-            traveled[live],
-            nearest[live],
-            nearest_at[live],
-        )
+        origin, (near, near_at, at) = origins[:, live], walked[:, live]
         for _ in range(_STEPS_PER_ROUND):
             distance = field(*(origin + at * direction))
             near_at = np.where(distance < near, at, near_at)
             near = np.minimum(near, distance)
             at += distance
-        nearest[live], nearest_at[live], traveled[live] = near, near_at, at
+        walked[:, live] = near, near_at, at
         live = live[(distance > _ARRIVED) & (at < 2 * entry[live])]
 
+    nearest, nearest_at, _ = walked
     coverage = np.clip(1.3 - nearest * np.float32(scene.scale * size), 0, 1)
     met = np.flatnonzero(coverage > 0)
     points = origins[:, met] + nearest_at[met] * direction

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import click
@@ -119,18 +120,15 @@ def measured(arch: str, count: int, rounds: int) -> dict:
             sweep(pictures, classifier, SweepSettings(GRID), Path(folder), machine=machine)
             return time.perf_counter() - start
 
-    def ort_floor(model, some, classes, epsilons):
-        bare(model, some, classes, epsilons, forward)
-
     def laid_out(side, batch, workers, given=last):
-        return lambda: in_batches(side, classifier, given, labels, batch, workers)
+        return partial(in_batches, side, classifier, given, labels, batch, workers)
 
-    sides = {"this library": lambda: ours(Machine())}  # the export was made above, once
-    sides["this library, torch"] = lambda: ours(Machine(engine="torch"))
+    sides = {"this library": partial(ours, Machine())}  # the export was made above, once
+    sides["this library, torch"] = partial(ours, Machine(engine="torch"))
     for batch in (4, 8, 16):
         sides[f"bare passes, torch, batch {batch}"] = laid_out(bare, batch, CORES)
     if engine == "ONNX Runtime":
-        sides["bare passes, ONNX Runtime"] = laid_out(ort_floor, 8, CORES)
+        sides["bare passes, ONNX Runtime"] = laid_out(partial(bare, forward=forward), 8, CORES)
     if arch == BESIDE_LIBRARIES:
         for library in (foolbox, torchattacks, cleverhans):
             sides[f"{library.__name__}, as documented"] = laid_out(library, 50, 1, images)

@@ -4,7 +4,6 @@ A mistake of the user is one sentence, told before anything heavy is imported wh
 """
 
 import difflib
-import errno
 import itertools
 import os
 import re
@@ -21,14 +20,13 @@ from fgsm_lib.words import short_name
 
 EPSILONS = "0.5 1 2 4 8"
 ENOUGH = 10  # correctly classified pictures, which the pages of a site compare
-DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-DISK_FAULTS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 EPILOG = """Exit status: 0 all is well, 1 something given cannot be used, 2 the command is not
 written as it should be, 130 interrupted (Ctrl-C).
 
 \b
 Completion: eval "$(_FGSM_COMPLETE=bash_source fgsm)", or zsh_source, or fish_source."""
 FILE = click.Path(path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class Group(click.Group):
@@ -39,29 +37,25 @@ class Group(click.Group):
             return super().invoke(context)
         except InputError as error:
             said = str(error)
+        except BrokenPipeError:  # `| head` has read enough; click ends without a word
+            raise
         except OSError as error:
-            if error.errno not in DISK_FAULTS:
-                raise
-            said = (
-                f"{error.filename or 'the disk'}: {error.strerror}; expected a place to write to."
-            )
+            said = f"{error.filename or 'the disk'}: {error.strerror or error}."
         click.echo(f"fgsm: {said}", err=True)
         sys.exit(1)
 
 
-class Epsilons(click.ParamType):
+def numbers(context: click.Context, parameter: click.Parameter, text: str) -> list[float]:
     """Numbers above 0, in 1/255, separated by blanks or commas; sorted."""
-
-    name = "numbers"
-
-    def convert(self, value: object, param: object, context: object) -> list[float]:
-        try:
-            numbers = sorted({float(text) for text in re.split(r"[\s,]+", str(value).strip())})
-        except ValueError:
-            numbers = []
-        if not numbers or not all(0 < number <= 255 for number in numbers):
-            self.fail(f"{value!r}; expected numbers above 0 and up to 255, such as {EPSILONS!r}.")
-        return numbers
+    try:
+        found = sorted({float(one) for one in re.split(r"[\s,]+", text.strip())})
+    except ValueError:
+        found = [0.0]
+    if not all(0 < one <= 255 for one in found):
+        raise click.BadParameter(
+            f"{text!r}; expected numbers above 0 and up to 255, such as {EPSILONS!r}."
+        )
+    return found
 
 
 def stop_at_once(message: str) -> None:
@@ -91,7 +85,7 @@ def main() -> None:
 @click.argument("picture", type=FILE)
 @click.option("--target", metavar="CLASS", help="Step toward this class, not away from the seen.")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--epsilon", "epsilons", default=EPSILONS, show_default=True, type=Epsilons())
+@click.option("--epsilon", "epsilons", default=EPSILONS, show_default=True, callback=numbers)
 @click.option("--arch", default="efficientnet_lite0", show_default=True, help="The network.")
 @click.option("--weights", type=FILE, help="Its weights; torchvision's are downloaded without.")
 @click.option("-o", "--output", type=FILE, help="A .png file for the adversarial picture.")
@@ -103,51 +97,48 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
     epsilon that fools the network (with --target: hits) in the 8 bits of a file, or of the largest
     where none does, resized and cropped as the network wants.
     """
-    there = output and output.absolute().parent.is_dir() and not output.is_dir()
-    if output and (output.suffix.lower() != ".png" or not there):
-        raise InputError(f"--output is {output}; expected a .png file in a folder that exists.")
+    if output:
+        if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
+            raise InputError(f"--output is {output}; expected a .png file in a folder that exists.")
+        figure = output.with_name(f"{output.stem}-figure.png")
+        for path in (output, figure):
+            if path.exists() and path.samefile(picture):
+                raise InputError(
+                    f"--output is {output}, which would overwrite {path}; expected another file."
+                )
     from fgsm_lib.pictures import open_picture
 
     opened = open_picture(picture)  # before torch, which takes seconds to import
-    for path in (output, figure_of(output)) if output else ():
-        if path.exists() and path.samefile(picture):
-            raise InputError(
-                f"--output is {output}, which would overwrite {path}; expected another file."
-            )
     from fgsm_lib import attacks
     from fgsm_lib.weights import load_classifier
 
     classifier = load_classifier(arch, weights=weights)
     image = classifier.to_pixels(opened)[None].to(classifier.device)
     goal = None if target is None else class_index(target, classifier.class_names)
-    clean = classifier(image).softmax(1)[0].detach()
-    label = int(clean.argmax()) if goal is None else goal
+    label = int(classifier(image).argmax()) if goal is None else goal
     gradient, _ = attacks.input_gradient(classifier, image, [label])
     if not gradient.any():
         raise InputError(
             f"{picture}: the gradient of {arch} is exactly zero, so there is no attack; expected a "
             "picture of which the network is less than perfectly sure."
         )
-    direction = gradient.sign() if goal is None else -gradient.sign()
-
-    def attacked(epsilon_255: float):
-        epsilon = epsilon_255 / 255
-        if steps == 1:  # one gradient, many epsilons
-            return attacks.perturb(image, direction, epsilon)
-        size = min(epsilon, 2.5 * epsilon / steps)  # enough to get anywhere, and back
-        options = {"steps": steps, "step_size": size, "targeted": goal is not None}
-        return attacks.pgd(classifier, image, [label], epsilon, **options)
-
-    moved = {e: attacked(e) for e in epsilons}
-    answers = {e: classifier(moved[e]).softmax(1)[0].detach() for e in epsilons}
+    options = {"steps": steps, "targeted": goal is not None}
+    moved = {0.0: image}
+    for epsilon in epsilons:
+        size = min(epsilon, 2.5 * epsilon / steps) / 255  # enough to get anywhere, and back
+        moved[epsilon] = attacks.pgd(
+            classifier, image, [label], epsilon / 255, step_size=size, **options
+        )
+    answers = {epsilon: classifier(x).softmax(1)[0].detach() for epsilon, x in moved.items()}
     click.echo(f"{picture.name}, as {classifier.name} sees it\n")
-    click.echo(answer_table({0: clean} | answers, classifier.class_names, goal))
+    click.echo(answer_table(answers, classifier.class_names, goal))
     if output:
-        kept = {e: attacks.eight_bit(moved[e]) for e in epsilons}
-        sees = {e: int(classifier(kept[e]).argmax()) for e in epsilons}
-        hit = [e for e in epsilons if (sees[e] == label) == (goal is not None)]
-        epsilon = hit[0] if hit else epsilons[-1]
-        save(output, classifier, image, kept[epsilon], epsilon)
+        for epsilon in epsilons:
+            kept = attacks.eight_bit(moved[epsilon])
+            hit = (int(classifier(kept).argmax()) == label) == (goal is not None)
+            if hit:
+                break
+        save(output, figure, classifier, image, kept, epsilon)
         if not hit:
             done = "fools the network" if goal is None else "hits the target"
             click.echo(f"No epsilon of these {done} in 8 bits; this is the largest.")
@@ -160,14 +151,14 @@ def class_index(target: str, class_names: list[str]) -> int:
         for synonym in (name, *name.split(",")):
             known.setdefault(synonym.strip().lower(), index)
     wanted = target.strip().lower()
-    if wanted in known:
-        return known[wanted]
-    close = [name for name in known if wanted in name][:3]
-    close += difflib.get_close_matches(wanted, known, n=3, cutoff=0.6) or [class_names[0]]
-    some = ", ".join(map(repr, dict.fromkeys(close)))
-    raise InputError(
-        f"--target is {target!r}, no class of this network; expected one such as {some}."
-    )
+    if wanted not in known:
+        close = [name for name in known if wanted in name][:3]
+        close = close or difflib.get_close_matches(wanted, known) or [class_names[0]]
+        raise InputError(
+            f"--target is {target!r}, no class of this network; expected one such as "
+            f"{', '.join(map(repr, close))}."
+        )
+    return known[wanted]
 
 
 def seen(probabilities, class_names: list[str]) -> tuple[str, str]:
@@ -177,38 +168,29 @@ def seen(probabilities, class_names: list[str]) -> tuple[str, str]:
 
 def answer_table(answers: dict[float, object], class_names: list[str], goal: int | None) -> str:
     """What the network sees at each ε; with a goal, how probable that is, too."""
-    rows = [["epsilon", "it sees", "confidence", "target"]]
-    for epsilon, probabilities in answers.items():
-        aim = "" if goal is None else f"{probabilities[goal]:.1%}"
-        size = f"{epsilon:g}/255" if epsilon else "0"
-        rows.append([size, *seen(probabilities, class_names), aim])
-    rows = rows if goal is not None else [row[:3] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "   ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-        for row in rows
-    )
+    columns = [
+        ["epsilon", *(f"{epsilon:g}/255" if epsilon else "0" for epsilon in answers)],
+        ["it sees", *(seen(one, class_names)[0] for one in answers.values())],
+        ["confidence", *(seen(one, class_names)[1] for one in answers.values())],
+    ]
+    if goal is not None:
+        columns.append(["target", *(f"{one[goal]:.1%}" for one in answers.values())])
+    aligned = [[text.rjust(max(map(len, column))) for text in column] for column in columns]
+    return "\n".join("   ".join(row) for row in zip(*aligned, strict=True))
 
 
-def figure_of(output: Path) -> Path:
-    """The file of the figure beside the adversarial picture."""
-    return output.with_name(f"{output.stem}-figure.png")
-
-
-def save(output: Path, classifier, image, kept, epsilon_255: float) -> None:
+def save(output: Path, figure: Path, classifier, image, kept, epsilon_255: float) -> None:
     """The adversarial picture as a PNG file of 8 bits, and a figure; what it sees in the file."""
     from PIL import Image
 
     from fgsm_lib import gallery
 
     Image.fromarray((kept[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(output)
-    both = {"clean": image, f"ε = {epsilon_255:g}/255, in 8 bits": kept}
     names = [
-        " ".join(seen(classifier(x).softmax(1)[0], classifier.class_names)) for x in both.values()
+        " ".join(seen(classifier(x).softmax(1)[0], classifier.class_names)) for x in (image, kept)
     ]
-    titles = [f"{what}\n{name}" for what, name in zip(both, names, strict=True)]
-    figure = figure_of(output)
-    drawing = gallery.pictures([x[0].cpu() for x in both.values()], titles, columns=2)
+    titles = [f"clean\n{names[0]}", f"ε = {epsilon_255:g}/255, in 8 bits\n{names[1]}"]
+    drawing = gallery.pictures([image[0].cpu(), kept[0].cpu()], titles, columns=2)
     drawing.savefig(figure, dpi=150, facecolor="white")
     click.echo(f"\n{output}: at {epsilon_255:g}/255, rounded to 8 bits: {names[1]}")
     click.echo(f"{figure}: before and after")
@@ -227,7 +209,7 @@ def save(output: Path, classifier, image, kept, epsilon_255: float) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Passes at the same time.")
 @click.option("--all", "everything", is_flag=True, help="Every table that the site shows.")
 @click.option("--case", "cases", multiple=True, metavar="SAMPLE", help="A case study's, too.")
-@click.option("--offer", type=FILE, help="A folder for the tables, to hand on as single files.")
+@click.option("--offer", type=FOLDER, help="A folder for the tables, to hand on as single files.")
 def sweep(name, data, weights, arch, scheduler, batch, workers, everything, cases, offer) -> None:
     """Attack every picture of a profile at every epsilon.
 
@@ -241,8 +223,6 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
             raise InputError(
                 f"{path}: no such file or folder; the profile {profile.name} names it."
             )
-    if offer and offer.is_file():
-        raise InputError(f"--offer is {offer}, a file; expected a folder.")
     from fgsm_lib import offered
     from fgsm_lib.store import Machine
     from fgsm_lib.study import open_study  # torch: seconds to import
@@ -265,16 +245,17 @@ def sweep(name, data, weights, arch, scheduler, batch, workers, everything, case
 
 def check_enough(study) -> None:
     """InputError unless ``ENOUGH`` pictures are classified correctly: the pages are about those."""
-    correct = 0
-    for sample in study.pictures.samples:
+
+    def is_right(sample: int) -> bool:
         images, labels = study.image(sample)
-        correct += int((study.classifier(images).argmax(1) == labels).item())
-        if correct == ENOUGH:
-            return
-    raise InputError(
-        f"{study.classifier.name} classifies {correct} of {len(study.pictures)} pictures "
-        f"correctly; expected at least {ENOUGH}, whose resistance the pages compare."
-    )
+        return bool(study.classifier(images).argmax(1) == labels)
+
+    found = len(list(itertools.islice(filter(is_right, study.pictures.samples), ENOUGH)))
+    if found < ENOUGH:
+        raise InputError(
+            f"{study.classifier.name} classifies {found} of {len(study.pictures)} pictures "
+            f"correctly; expected at least {ENOUGH}, whose resistance the pages compare."
+        )
 
 
 def every_table(study) -> Iterator[tuple[str, object]]:
@@ -285,31 +266,31 @@ def every_table(study) -> Iterator[tuple[str, object]]:
     yield "FGSM in 8 bits", study.table(bits=8, every=every.control)
     for objective, clip in itertools.product(("cross_entropy", "true_logit"), ("valid", "image")):
         if (objective, clip) != (profile.objective, profile.clip):
-            options = {"objective": objective, "clip": clip}
-            options["every"] = every.objectives if clip == profile.clip else every.clips
-            table = study.table(epsilon_255=profile.epsilon_255.objectives, **options)
-            yield f"{objective}, {clip}", table
+            step = every.objectives if clip == profile.clip else every.clips
+            grid = profile.epsilon_255.objectives
+            options = {"objective": objective, "clip": clip, "epsilon_255": grid, "every": step}
+            yield f"{objective}, {clip}", study.table(**options)
     for case in study.cases:
         yield case.picture.name, case.table
-    shown = study.shown
-    for direction in ("gradient", "random") if shown is not study else ():
-        grid = shown.profile.epsilon_255.cases
-        yield f"{direction}, shown", shown.table(direction, epsilon_255=grid)
+    if study.shown is not study:
+        grid = study.shown.profile.epsilon_255.cases
+        for direction in ("gradient", "random"):
+            yield f"{direction}, shown", study.shown.table(direction, epsilon_255=grid)
 
 
 @main.command()
 @click.argument("what", type=click.Choice(["nips2017"]))
-@click.option("--to", "folder", type=FILE, help="By default _build/nips2017/data.")
+@click.option("--to", "folder", type=FOLDER, help="By default _build/nips2017/data.")
 def fetch(what, folder) -> None:
     """Fetch the 1000 photographs of the NIPS 2017 development set, each from its author's page.
 
     What is there is not fetched again, so an interrupted fetch goes on where it stopped.
     """
     stop_at_once("interrupted; what is fetched is kept, and the next run goes on from there.")
-    from fgsm_lib.fetch import fetch_nips2017
+    from fgsm_lib.fetch import fetch_nips2017, summary
 
     folder = folder or build_folder() / what / "data"
-    click.echo(f"{folder}: {fetch_nips2017(folder)}")
+    click.echo(f"{folder}: {summary(fetch_nips2017(folder))}")
 
 
 if __name__ == "__main__":

@@ -28,13 +28,6 @@ def shipped():
     return pq.read_table(make.PICTURES)
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-# --- the pictures --------------------------------------------------------------------------------
-
-
 def test_labels_and_names_are_the_generators(shipped):
     names = json.loads(shipped.schema.metadata[b"class_names"])
     assert tuple(names) == scene.CLASS_NAMES
@@ -45,7 +38,7 @@ def test_labels_and_names_are_the_generators(shipped):
     assert {labels.count(label) for label in range(50)} == {20}
 
 
-@pytest.mark.parametrize("index", [0, 1, 2, 137, 999])
+@pytest.mark.parametrize("index", [0, 137, 999])
 def test_a_rendered_picture_is_the_shipped_one(shipped, index):
     """To within what WebP takes away: 35.6 dB and better, with the other pictures below 20."""
     kept = Image.open(io.BytesIO(shipped["image"][index].as_py()))
@@ -79,13 +72,12 @@ def test_shapes_fit_their_bounding_sphere(shape):
     assert 0.02 < (distance < 0).mean() < 0.3
 
 
-# --- the classifier and its card -----------------------------------------------------------------
-
-
 def test_the_card_and_the_profile_name_the_shipped_files():
     profile = tomllib.loads((ROOT / "fgsm_lib/profiles/demo.toml").read_text(encoding="utf-8"))
-    assert sha256(make.WEIGHTS) == FACTS["weights"]["sha256"] == profile["weights_sha256"]
-    assert sha256(make.PICTURES) == FACTS["pictures"]["sha256"]
+    files = (make.WEIGHTS, make.PICTURES)
+    weights, pictures = (hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    assert weights == FACTS["weights"]["sha256"] == profile["weights_sha256"]
+    assert pictures == FACTS["pictures"]["sha256"]
     page = make.TEMPLATE.read_text(encoding="utf-8").format(**FACTS)
     assert make.PAGE.read_text(encoding="utf-8") == page
 
@@ -100,13 +92,7 @@ def test_the_card_s_numbers_come_out_again():
     assert stated["top1"] == pytest.approx(FACTS["measured"]["top1"], abs=0.1)
 
 
-# --- a workshop, not a part of the house ---------------------------------------------------------
-
-
-def test_nothing_imports_the_workshop_and_no_wheel_contains_it():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["fgsm_lib"]
-    assert not list((ROOT / "fgsm_lib/demo").glob("*.py"))
+def test_nothing_imports_the_workshop():
     modules = "|".join(path.stem for path in (ROOT / "demo").glob("*.py"))
     imported = re.compile(rf"^\s*(?:from|import) (?:demo|{modules})\b", re.MULTILINE)
     for folder in ("fgsm_lib", "notebooks", "book/_ext"):

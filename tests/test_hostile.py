@@ -26,7 +26,6 @@ from test_datasets import MODES, RGB, bomb, encoded, mutated
 from fgsm_lib import InputError, attacks, own_study, weights
 from fgsm_lib.cli import main
 from fgsm_lib.datasets import class_list, csv_table, nips2017, open_picture, pictures_from
-from fgsm_lib.fetch import _photos
 from fgsm_lib.profiles import BUILT_IN, load_profile
 from fgsm_lib.shipped import photographs
 
@@ -170,8 +169,6 @@ def test_tables(tables):
                 read += tried(csv_table, path, COLORS, what=content) is not None
                 continue
             read += tried(nips2017, folder, what=(name, content)) is not None
-            if name == "dev_dataset.csv":
-                tried(_photos, path, what=content)
         finally:
             path.write_text(texts[name]) if name != "own.csv" else path.unlink()
     assert 50 < read < 850
