@@ -27,7 +27,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from fgsm_lib import InputError, __version__, expanded
-from fgsm_lib.datasets import open_picture, plain_name, read_csv
+from fgsm_lib.datasets import plain_name, read_csv
+from fgsm_lib.pictures import open_picture
 
 CSV_URL = (
     "https://raw.githubusercontent.com/cleverhans-lab/cleverhans/"

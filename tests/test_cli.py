@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fgsm_lib import InputError, __version__, shipped
+from fgsm_lib import InputError, __version__, datasets
 from fgsm_lib.cli import Epsilons, answer_table, class_index, main
 
-COFFEE = shipped.photographs().picture(0).source
+COFFEE = datasets.photographs().picture(0).source
 NAMES = ["tench, Tinca tinca", "goldfish", "espresso", "coffee mug"]
 
 
@@ -128,7 +128,7 @@ def test_a_photograph_is_attacked_and_saved(run, tmp_path):
 
 def test_the_saved_picture_fools_the_network_or_the_last_line_says_that_it_does_not(run):
     """Below 0.5/255 a step fools it with this cat, and vanishes in 8 bits."""
-    cat = shipped.photographs().picture(3).source
+    cat = datasets.photographs().picture(3).source
     result = run("attack", cat, "--epsilon", "0.4 0.6", "-o", "out.png")
     assert re.search(r"0\.4/255 +tiger cat", result.output)
     assert "out.png: at 0.6/255, rounded to 8 bits: tiger cat" in result.output
@@ -152,7 +152,7 @@ def test_the_photograph_is_not_overwritten(run, tmp_path, output):
 
 
 def test_steps_lead_to_a_target(run):
-    camera = shipped.photographs().picture(1).source
+    camera = datasets.photographs().picture(1).source
     result = run("attack", camera, "--target", "espresso", "--steps", "5", "--epsilon", "2")
     assert result.exit_code == 0, result.output
     assert re.search(r"2/255   espresso +(\d+\.\d%) +\1$", result.output.rstrip())

@@ -16,7 +16,7 @@ from doit.exceptions import TaskFailed
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from fgsm_lib import datasets, shipped
+from fgsm_lib import datasets
 from fgsm_lib.profiles import Profile
 from fgsm_lib.words import escape, readable, short_name
 
@@ -84,7 +84,7 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
 
 def case_title(profile: Profile, sample: str | int) -> str:
     """The title of a case study: "Coffee: espresso", or "Sample 766: barrel"."""
-    shipped_sets = {"toys": shipped.demo_toys, "photographs": shipped.photographs}
+    shipped_sets = {"toys": datasets.demo_toys, "photographs": datasets.photographs}
     shipped_set = shipped_sets.get(profile.pictures)
     pictures = shipped_set() if shipped_set else datasets.pictures_from(profile.data)
     numbers = {row.name: row.sample for row in pictures}
