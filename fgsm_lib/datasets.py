@@ -320,9 +320,7 @@ def _visible(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or first_line(error)
-        raise InputError(
-            f"{folder}: {said}; expected a folder with one subfolder per class, or a CSV file."
-        ) from None
+        raise InputError(f"{folder}: {said}; expected a folder, or a CSV file.") from None
 
 
 def _left_out(folder: Path, names: list[str]) -> list[str]:

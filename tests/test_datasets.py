@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from networks import refused
 from PIL import Image, ImageOps
 from test_fetch import bomb
@@ -31,13 +29,6 @@ def encoded(image, kind="PNG", **options) -> bytes:
     file = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
     return file.getvalue()
-
-
-def turned() -> Image.Exif:
-    """What a phone writes that was held upright: the stored top is at the right."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return exif
 
 
 def wide_webp() -> bytes:
@@ -68,38 +59,29 @@ MODES = {
 }
 
 
-def in_mode(mode: str, rgba: Image.Image) -> Image.Image:
-    """The same picture in another mode of Pillow's, as far as it can be."""
+KINDS = [(kind, mode) for kind, modes in MODES.items() for mode in modes]
+
+
+def picture(kind: str | None, mode: str, orientation: int = 6):
+    """A picture of some kind and mode: a file, or in memory where ``kind`` is None."""
+    rgba, exif = Image.fromarray(np.dstack([RGB, RGB[..., :1]])), Image.Exif()
+    exif[0x0112] = orientation
     if mode in ("P", "PA"):
-        return rgba.convert("RGB").quantize(64).convert(mode)
-    if mode == "LAB":
-        return Image.merge("LAB", rgba.split()[:3])
-    return (rgba if mode in ("RGBA", "LA") else rgba.convert("RGB")).convert(mode)
-
-
-@st.composite
-def images(draw):
-    """An image of any mode, size and orientation: in a file of any kind, or in memory."""
-    kind = draw(st.sampled_from(list(MODES)))
-    mode = draw(st.sampled_from(MODES[kind]))
-    size = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
-    rng = np.random.default_rng(draw(st.integers(0, 99)))
-    image = in_mode(mode, Image.fromarray(rng.integers(0, 256, (*size, 4), dtype=np.uint8)))
-    exif, options = Image.Exif(), {}
-    exif[0x0112] = draw(st.integers(1, 9))
-    if kind in ("PNG", "JPEG", "WEBP", "TIFF"):
-        options["exif"] = exif
-    if kind in ("PNG", "GIF") and draw(st.booleans()) and mode in ("L", "P"):
-        options["transparency"] = int(np.asarray(image).flat[0])
+        image = rgba.convert("RGB").quantize(64).convert(mode)
+    elif mode == "LAB":
+        image = Image.merge("LAB", rgba.split()[:3])
+    else:
+        image = (rgba if mode in ("RGBA", "LA") else rgba.convert("RGB")).convert(mode)
+    options = {"exif": exif} if kind in ("PNG", "JPEG", "WEBP", "TIFF") else {}
     return encoded(image, kind, **options) if kind else image
 
 
-@settings(max_examples=100)
-@given(images())
-def test_a_picture_is_what_pillow_shows_upright_on_white(source):
-    image = ImageOps.exif_transpose(
-        Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
-    )
+@pytest.mark.parametrize(("kind", "mode"), KINDS)
+@pytest.mark.parametrize("orientation", [*range(1, 10)])
+def test_a_picture_is_what_pillow_shows_upright_on_white(kind, mode, orientation):
+    source = picture(kind, mode, orientation)
+    image = Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
+    image = ImageOps.exif_transpose(image)
     white = Image.new("RGB", image.size, "white")
     rgba = image.convert("RGBA")
     white.paste(rgba, mask=rgba.getchannel("A"))
@@ -111,7 +93,9 @@ def test_a_photograph_of_a_phone_stands_upright():
     """Stored with its top at the right, as orientation 6 says; its left half is red."""
     stored = np.zeros((40, 80, 3), np.uint8)
     stored[20:, :, 0] = 255
-    found = pixels(encoded(stored, "JPEG", exif=turned(), quality=95)).astype(int)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = pixels(encoded(stored, "JPEG", exif=exif, quality=95)).astype(int)
     assert found.shape == (80, 40, 3)
     assert found[:, :18, 0].min() > 200 > 50 > found[:, 22:, 0].max()
 
@@ -161,43 +145,34 @@ def test_arrays_and_tensors_are_pictures_too():
         (bomb(60_000), "not a readable picture (Image size (3600000000 pixels) exceeds limit"),
         (wide_webp(), "has 12582920 × 6 pixels; expected from 1 to 65,535 on a side"),
         (encoded(Image.new("I", (2, 2)), "TIFF"), "holds 32 bits a pixel; expected 8 or 16"),
-        (encoded(Image.new("F", (2, 2)), "TIFF"), "holds 32 bits a pixel"),
         (RGB.astype(np.int64), "holds int64; expected uint8, or floats in [0, 1]"),
         (RGB.astype(np.float32), "has values from 0 to 249; expected [0, 1], before any normal"),
-        (RGB / 255 - 0.5, "has values from -0.5"),
         (np.full((2, 2), np.nan), "has values from nan to nan"),
         (torch.zeros(1, 3, 4, 4), "has shape (1, 3, 4, 4); expected an array (height, width"),
         (torch.zeros(8, 8, 3), "has shape (8, 8, 3)"),
         (np.zeros((0, 4, 3)), "has shape (0, 4, 3)"),
         (7.5, "is a float; expected a path, bytes, a PIL image, an array or a tensor"),
-        (None, "is a NoneType"),
     ],
 )  # fmt: skip
 def test_what_is_no_picture_is_named(source, expected):
     assert refused(open_picture, source, "scan 7").startswith(f"scan 7: {expected}")
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [("x.png", "is a folder"), ("no.png", "no such file"), ("a\0", "no such"), ("a" * 300, "")],
-)
-def test_a_path_that_leads_to_no_picture_is_named(tmp_path, path, expected):
+def test_a_path_that_leads_to_no_picture_is_named(tmp_path):
     (tmp_path / "x.png").mkdir()
-    assert refused(open_picture, tmp_path / path).startswith(f"{tmp_path / path}: {expected}")
+    for name, said in {"x.png": "is a folder", "no.png": "no such file", "a\0": "no such"}.items():
+        assert refused(open_picture, tmp_path / name).startswith(f"{tmp_path / name}: {said}")
 
 
 def picture_files() -> list[bytes]:
-    """A file of each kind and mode, with what a file of that kind may carry along."""
-    rgba = Image.fromarray(np.dstack([RGB, RGB[..., :1]]))
-    files = [bomb(2_000), encoded(RGB.astype(np.uint16)[..., 0])]
-    for kind, modes in MODES.items():
-        options = {} if kind == "GIF" else {"exif": turned()}
-        files += [encoded(in_mode(mode, rgba), kind, **options) for mode in modes if kind]
+    """A file of each kind and mode, moving ones, and some that are packed in another way."""
     rgb, other = Image.fromarray(RGB), Image.fromarray(np.roll(RGB, 1))
+    files = [bomb(2_000), encoded(RGB.astype(np.uint16)[..., 0]), encoded(rgb, icc_profile=b"no")]
+    files += [picture(kind, mode) for kind, mode in KINDS if kind]
     for kind in ("GIF", "PNG", "WEBP", "TIFF"):
         files.append(encoded(rgb, kind, save_all=True, append_images=[other, rgb]))
     files += [encoded(rgb, "TIFF", compression=c) for c in ("tiff_lzw", "jpeg", "packbits")]
-    return [*files, encoded(rgb, "JPEG", progressive=True), encoded(rgb, icc_profile=b"no profile")]
+    return files
 
 
 def mutated(dice: random.Random, content: bytes) -> bytes:
@@ -211,7 +186,7 @@ def mutated(dice: random.Random, content: bytes) -> bytes:
     return bytes(data[: dice.randrange(len(data))] if how else data)
 
 
-@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.filterwarnings("ignore")
 def test_whatever_the_bytes_the_answer_is_a_picture_or_a_sentence():
     dice, found = random.Random(0), {True: 0, False: 0}
     for content in picture_files() * 50:
@@ -411,8 +386,7 @@ def test_files_and_folders_that_are_left_out_are_named(own):
 def test_what_is_no_set_of_pictures_is_named(own):
     for name in ("own/cat", "nothing", "own/cat/a.png", "a" * 5000, "a\0"):
         message = refused(pictures_from, own.parent / name, NAMES)
-        assert message.startswith(str(own.parent / name)[:700])
-        assert "one subfolder per class" in message
+        assert message.startswith(str(own.parent / name)[:700]) and "or a CSV file." in message
     for source in (7, None, {"a": 1}, iter([]), {1, 2}, torch.tensor(1)):
         assert "expected a folder, a CSV file, a data frame or" in refused(pictures_from, source)
     pictures = pictures_from(own, NAMES)
@@ -431,9 +405,7 @@ def test_what_is_no_set_of_pictures_is_named(own):
         ("path,label\ncat/a.png\n", "cat/a.png: '' is the name or number of no classes"),
         ("path,label\ncat/a.png,cat,\n", "row 1 has more fields than the header, 2"),
         ("path,label\n,cat\n", "row 1 has path ''; expected a file below"),
-        ("path,label\ncat,cat\n", "row 1 has path 'cat'"),
         ("path,label\n../out.png,cat\n", "row 1 has path '../out.png'"),
-        ("path,label\n/etc/hostname,cat\n", "row 1 has path '/etc/hostname'"),
         ("path,label\nlink.png,cat\n", "row 1 has path 'link.png'"),
         ("path,label\ncat/a.png,cat\ncat/none.png,cat\n", "row 2 has path 'cat/none.png'"),
         ("path,label\ncat/a.png,cow\n", "cat/a.png: 'cow' is the name or number of no classes"),
