@@ -111,6 +111,27 @@ def labels_of(
     names = class_list(class_names)
     if names is None:
         raise InputError("class_names is None; expected one name per class, in logit order.")
+    meant, last = _meanings(names, own, _is_by_name(class_names))
+    labels = []
+    for value, where in zip(given, wheres, strict=True):
+        with suppress(ValueError, RuntimeError):  # several numbers
+            value = value.item() if hasattr(value, "item") else value
+        is_number = own is not None and isinstance(value, int)
+        found = meant.get(value if is_number else _composed(value), set())
+        if len(found) != 1:
+            raise InputError(
+                f"{where}: {value!r} is the name or number of {len(found) or 'no'} classes; "
+                f"expected a class name, or a number from 0 to {last}; where a name "
+                "is another's number, class_names as a dictionary {name: index}."
+            )
+        labels += found
+    return names, labels
+
+
+def _meanings(
+    names: Sequence[str], own: Sequence[str] | None, names_first: bool
+) -> tuple[dict[str | int, set[int]], int]:
+    """Which classes each text means, and with ``own`` each number; and the last number."""
     meant: dict[str | int, set[int]] = {}
     for index, name in enumerate(names):
         meant.setdefault(name, set()).add(index)
@@ -125,19 +146,6 @@ def labels_of(
             )
     for number, found in enumerate(counted):
         key = str(number) if own is None else number
-        if not (key in meant and _is_by_name(class_names)):
+        if not (key in meant and names_first):
             meant[key] = meant.get(key, set()) | found
-    labels = []
-    for value, where in zip(given, wheres, strict=True):
-        with suppress(ValueError, RuntimeError):  # several numbers
-            value = value.item() if hasattr(value, "item") else value
-        is_number = own is not None and isinstance(value, int)
-        found = meant.get(value if is_number else _composed(value), set())
-        if len(found) != 1:
-            raise InputError(
-                f"{where}: {value!r} is the name or number of {len(found) or 'no'} classes; "
-                f"expected a class name, or a number from 0 to {len(counted) - 1}; where a name "
-                "is another's number, class_names as a dictionary {name: index}."
-            )
-        labels += found
-    return names, labels
+    return meant, len(counted) - 1
