@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from fgsm_lib import analysis
 from fgsm_lib.classifiers import IMAGENET_MEAN, IMAGENET_STD, Classifier, models, transforms
-from fgsm_lib.datasets import Pictures, torch_dataset
+from fgsm_lib.datasets import torch_dataset
+from fgsm_lib.pictures import Pictures
 from fgsm_lib.store import sweep
 from fgsm_lib.sweep import SweepSettings
 

@@ -17,8 +17,9 @@ from PIL import Image
 from fgsm_lib import InputError
 from fgsm_lib.attacks import OBJECTIVES, input_gradient
 from fgsm_lib.checks import answer_of
-from fgsm_lib.datasets import class_list, open_picture
+from fgsm_lib.classes import class_list
 from fgsm_lib.networks import copied, held, network_sha256
+from fgsm_lib.pictures import open_picture
 
 
 def _extension_loads() -> bool:
@@ -57,7 +58,7 @@ class Classifier(torch.nn.Module):
 
     Args:
         network: takes normalized images; returns logits, or an object with ``.logits``.
-        class_names: in the order of the logits; see ``datasets.class_list``.
+        class_names: in the order of the logits; see ``classes.class_list``.
         name, sha256: what the network is called, and the hash of its weights.
         resize, crop: the shorter side is resized to ``resize`` (or to (H, W)), and the center of
             ``crop`` is kept. 256 and 224 where neither is given; one alone decides the other.
@@ -168,7 +169,7 @@ class Classifier(torch.nn.Module):
     def to_pixels(self, picture: Image.Image) -> torch.Tensor:
         """A picture of any size -> float32 (C, H, W) in [0, 1], as the classifier receives it.
 
-        It is what ``datasets.open_picture`` takes: an image, a path, an array.
+        It is what ``pictures.open_picture`` takes: an image, a path, an array.
         InputError where it is so narrow that its longer side, resized with the other, is huge.
         """
         picture = open_picture(picture)

@@ -122,13 +122,15 @@ def attack(picture, target, steps, epsilons, arch, weights, output) -> None:
             f"{picture}: the gradient of {arch} is exactly zero, so there is no attack; expected a "
             "picture of which the network is less than perfectly sure."
         )
-    options = {"steps": steps, "targeted": goal is not None}
+    direction = gradient.sign() if goal is None else -gradient.sign()
     moved = {0.0: image}
     for epsilon in epsilons:
+        if steps == 1:  # one gradient, many epsilons
+            moved[epsilon] = attacks.perturb(image, direction, epsilon / 255)
+            continue
         size = min(epsilon, 2.5 * epsilon / steps) / 255  # enough to get anywhere, and back
-        moved[epsilon] = attacks.pgd(
-            classifier, image, [label], epsilon / 255, step_size=size, **options
-        )
+        options = {"steps": steps, "step_size": size, "targeted": goal is not None}
+        moved[epsilon] = attacks.pgd(classifier, image, [label], epsilon / 255, **options)
     answers = {epsilon: classifier(x).softmax(1)[0].detach() for epsilon, x in moved.items()}
     click.echo(f"{picture.name}, as {classifier.name} sees it\n")
     click.echo(answer_table(answers, classifier.class_names, goal))

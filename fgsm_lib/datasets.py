@@ -5,41 +5,40 @@ used raises InputError, which names the file and the row; files of a folder that
 the set are named in a warning and in ``left_out``.
 """
 
-import csv
 import html
+import importlib.util
+import json
 import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from fgsm_lib import InputError, expanded
-from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of, own_names, places
-from fgsm_lib.pictures import (
-    MAX_PIXELS,
-    Picture,
-    Pictures,
-    Unchanged,
-    decode_octal,
-    one_line,
-    open_picture,
-    pixels_sha256,
-    short_license,
-)
-from fgsm_lib.shipped import demo_toys, photographs
-
-__all__ = [
-    "MAX_PIXELS", "SUFFIXES", "Picture", "Pictures", "class_folders", "class_list", "csv_table",
-    "data_frame", "demo_toys", "imagenet_classes", "nips2017", "open_picture", "own_names",
-    "photographs", "pictures_from", "torch_dataset",
-]  # fmt: skip
+from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of, own_names
+from fgsm_lib.pictures import Picture, Pictures
+from fgsm_lib.words import first_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+CC0 = ("CC0", "https://creativecommons.org/publicdomain/zero/1.0/")
+SPACEX = (
+    "public domain",
+    "https://arstechnica.com/tech-policy/2015/03/elon-musk-puts-spacex-photos-into-the-public-domain/",
+)
+# Name, file, ImageNet class, author, license: all that scikit-image's documentation declares free
+# and that ImageNet has a class for. (It says nothing of the license of its motorcycle.)
+PHOTOGRAPHS = (
+    ("coffee", "coffee.png", "espresso", "Rachel Michetti", CC0),
+    ("camera", "camera.png", "tripod", "Lav Varshney", CC0),
+    ("rocket", "rocket.jpg", "missile", "SpaceX", SPACEX),
+    ("chelsea", "chelsea.png", "Egyptian cat", "Stéfan van der Walt", CC0),
+)
 
 
 def pictures_from(source: Any, class_names: ClassNames | None = None) -> Pictures:
@@ -48,42 +47,60 @@ def pictures_from(source: Any, class_names: ClassNames | None = None) -> Picture
     Args:
         source: a folder in the layout of the NIPS 2017 set or with one subfolder per class, a CSV
             file, a data frame, a torch Dataset (or any sequence of pairs), or a Pictures.
-        class_names: see ``class_list``; None where the set says them itself, or labels are numbers.
+        class_names: see ``class_list``; None where the set says them itself.
     """
     if isinstance(source, Pictures):
-        return _renamed(source, class_names)
+        if class_list(class_names) not in (None, source.class_names):
+            raise InputError("class_names are others than the pictures'; expected theirs, or None.")
+        return source
     if isinstance(source, pd.DataFrame):
         return data_frame(source, class_names)
     if isinstance(source, str | os.PathLike):
         path = expanded(source)
-        if _kind(path / "dev_dataset.csv"):
+        if _is_file(path / "dev_dataset.csv"):
             return nips2017(path, class_names)
-        is_table = _kind(path) == "file" and path.suffix.lower() == ".csv"
+        is_table = path.suffix.lower() == ".csv" and _is_file(path)
         return csv_table(path, class_names) if is_table else class_folders(path, class_names)
-    has_items = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-    if has_items and not isinstance(source, Mapping):
-        return torch_dataset(source, class_names)
+    with suppress(TypeError):  # no length, or an array of no dimension
+        if len(source) >= 0 and hasattr(source, "__getitem__") and not isinstance(source, Mapping):
+            return torch_dataset(source, class_names)
     raise InputError(
         f"the pictures are a {type(source).__name__}; expected a folder, a CSV file, a data frame "
         "or a torch Dataset with a length."
     )
 
 
-def _renamed(pictures: Pictures, class_names: ClassNames | None) -> Pictures:
-    """The same with these names of classes, whose order decides the labels."""
-    names = class_list(class_names)
-    if names in (None, pictures.class_names):
-        return pictures
-    place = places(own_names(pictures), names)
-    labels = [place[label] for label in pictures.labels()]
+# --- what is shipped ----------------------------------------------------------------------------
+
+
+def photographs() -> Pictures:
+    """Photographs that scikit-image ships and that may be published, with ImageNet's classes."""
+    names = imagenet_classes()
+    # To import it would take a second.
+    folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
+    rows = []
+    for sample, (name, file, class_name, author, (license, license_url)) in enumerate(PHOTOGRAPHS):
+        page = f"https://scikit-image.org/docs/stable/api/skimage.data.html#skimage.data.{name}"
+        credit = (author, license, license_url, page)
+        label = names.index(class_name)
+        rows.append(Picture(sample, name, label, class_name, folder / file, *credit))
+    return Pictures("photographs", names, rows)
+
+
+def demo_toys() -> Pictures:
+    """The generated pictures of toys, which this library ships: 256 × 256, WebP."""
+    table = pq.read_table(Path(__file__).parent / "demo" / "toys.parquet")
+    names = json.loads(table.schema.metadata[b"class_names"])
     rows = [
-        replace(row, label=label, class_name=names[label])
-        for row, label in zip(pictures, labels, strict=True)
+        Picture(
+            sample, f"{row['name']} ({sample})", row["label"], names[row["label"]], row["image"]
+        )
+        for sample, row in enumerate(table.to_pylist())
     ]
-    return Pictures(pictures.title, names, rows, pictures.left_out)
+    return Pictures("generated pictures of toys", names, rows)
 
 
-# --- folders and tables -------------------------------------------------------------------------
+# --- the NIPS 2017 set --------------------------------------------------------------------------
 
 
 def nips2017(folder: str | Path, class_names: ClassNames | None = None) -> Pictures:
@@ -95,16 +112,15 @@ def nips2017(folder: str | Path, class_names: ClassNames | None = None) -> Pictu
     ImageNet's. A sample's number is its row in the table; photographs that are listed but absent
     are left out.
     """
-    folder = expanded(folder)
+    folder = expanded(folder).absolute()
     table, images = folder / "dev_dataset.csv", folder / "images"
-    if class_names is None and _kind(folder / "categories.csv"):
-        class_names = _categories(folder / "categories.csv")
-    names = imagenet_classes() if class_names is None else class_list(class_names)
+    names = class_list(class_names) or _categories(folder / "categories.csv")
     rows = read_csv(table, ["ImageId", "TrueLabel"])
-    if _kind(images) != "folder":
-        raise InputError(f"{images}: no such folder; expected the photographs of {table.name}.")
     present = {path.name for path in _visible(images)}
-    listed = [_photograph(table, sample, row, names) for sample, row in enumerate(rows)]
+    listed = [
+        _photograph(f"{table}: row {sample + 1}", images, sample, row, names)
+        for sample, row in enumerate(rows)
+    ]
     wanted = {photo.source.name for photo in listed}
     if len(wanted) < len(listed):
         raise InputError(f"{table}: an ImageId occurs twice; expected each of them once.")
@@ -117,33 +133,41 @@ def nips2017(folder: str | Path, class_names: ClassNames | None = None) -> Pictu
 
 
 def _categories(path: Path) -> list[str]:
+    if not path.is_file():
+        return imagenet_classes()
     rows = read_csv(path, ["CategoryId", "CategoryName"])
-    for number, row in enumerate(rows, start=1):
-        if row["CategoryId"] != str(number):
-            raise InputError(
-                f"{path}: row {number} has CategoryId {row['CategoryId']!r}; expected {number}."
-            )
+    if [row["CategoryId"] for row in rows] != [str(n) for n in range(1, len(rows) + 1)]:
+        raise InputError(f"{path}: expected each CategoryId from 1 to {len(rows)}, in this order.")
     return [row["CategoryName"] for row in rows]
 
 
-def _photograph(table: Path, sample: int, row: dict[str, str], class_names: list[str]) -> Picture:
-    where, label = f"{table}: row {sample + 1}", row["TrueLabel"]
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", label) or int(label) > len(class_names):
+def _photograph(
+    where: str, images: Path, sample: int, row: Mapping[str, str], names: Sequence[str]
+) -> Picture:
+    label, license_url = row["TrueLabel"], row.get("License", "")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", label) or int(label) > len(names):
         raise InputError(
-            f"{where} has TrueLabel {label!r}; expected a number from 1 to {len(class_names)}."
+            f"{where} has TrueLabel {label!r}; expected a number from 1 to {len(names)}."
         )
-    link, page = row.get("License", ""), row.get("OriginalLandingURL", "")
+    license = re.search(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)", license_url)
     return Picture(
         sample=sample,
         name=row["ImageId"],
         label=int(label) - 1,
-        class_name=class_names[int(label) - 1],
-        source=table.absolute().parent / "images" / f"{plain_name(row['ImageId'], where)}.png",
-        author=html.unescape(decode_octal(row.get("Author", ""))),
-        license=short_license(link),
-        license_url=link if link.startswith(("https://", "http://")) else "",
-        page_url=page if page.startswith(("https://", "http://")) else "",
+        class_name=names[int(label) - 1],
+        source=images / f"{plain_name(row['ImageId'], where)}.png",
+        author=html.unescape(_decoded(row.get("Author", ""))),
+        license=f"CC {license[1].upper()} {license[2]}" if license else license_url,
+        license_url=license_url,
+        page_url=row.get("OriginalLandingURL", ""),
     )
+
+
+def _decoded(author: str) -> str:
+    r"""Without the octal escapes of UTF-8 bytes in some names: ``\303\251`` is é."""
+    octal = re.compile(rb"\\([0-3][0-7]{2})")
+    said = octal.sub(lambda found: bytes([int(found[1], 8)]), author.encode())
+    return said.decode(errors="replace")
 
 
 def plain_name(image_id: str, where: str) -> str:
@@ -155,32 +179,28 @@ def plain_name(image_id: str, where: str) -> str:
     return image_id
 
 
+# --- pictures of one's own ----------------------------------------------------------------------
+
+
 def class_folders(folder: str | Path, class_names: ClassNames | None = None) -> Pictures:
     """Pictures in one subfolder per class, ``<class>/<any name>.png`` (or .jpg, …).
 
     A subfolder has the name of a class or its number. Samples count up in the order of the sorted
     paths. Hidden files and folders are skipped; deeper folders and other files are left out.
     """
-    folder = expanded(folder)
-    if _kind(folder) != "folder":
-        found = "not a CSV file" if _kind(folder) else "no such file or folder"
-        raise InputError(
-            f"{folder}: {found}; expected a folder with one subfolder per class, or a CSV file."
-        )
+    folder = expanded(folder).absolute()
     found, others = [], []
     for entry in _visible(folder):
         for path in _visible(entry) if entry.is_dir() else [entry]:
-            is_picture = entry.is_dir() and path.is_file() and path.suffix.lower() in SUFFIXES
+            is_picture = path != entry and path.is_file() and path.suffix.lower() in SUFFIXES
             (found if is_picture else others).append(path)
     if not found:
         raise InputError(
             f"{folder}: no pictures; expected one subfolder per class with files that end in "
             f"{', '.join(SUFFIXES)}, or a CSV file."
         )
-    left_out = _left_out(folder, [name for path in others for name in _files(path, folder)])
-    named = [
-        (path.relative_to(folder).as_posix(), path.absolute(), path.parent.name) for path in found
-    ]
+    named = [(path.relative_to(folder).as_posix(), path, path.parent.name) for path in found]
+    left_out = _left_out(folder, [path.relative_to(folder).as_posix() for path in others])
     return _labeled(named, class_names, str(folder), left_out)
 
 
@@ -189,86 +209,61 @@ def csv_table(path: str | Path, class_names: ClassNames | None = None) -> Pictur
 
     A label is the name of a class or its number. Samples count up in the order of the rows.
     """
-    path = expanded(path)
-    root, named = path.parent.resolve(), []
-    for number, row in enumerate(read_csv(path, ["path", "label"]), start=1):
-        file = root / row["path"]
-        if _kind(file) != "file" or not file.resolve().is_relative_to(root):  # links lead out, too
-            raise InputError(
-                f"{path}: row {number} has path {row['path']!r}; expected a file below {root}."
-            )
-        named.append((row["path"], file, row["label"]))
-    return _labeled(named, class_names, str(path))
-
-
-# --- what is in memory --------------------------------------------------------------------------
+    path = expanded(path).absolute()
+    rows = read_csv(path, ["path", "label"])
+    return _listed(rows, class_names, str(path), below=path.parent.resolve())
 
 
 def data_frame(frame: pd.DataFrame, class_names: ClassNames | None = None) -> Pictures:
-    """Pictures that a data frame lists: ``path`` or ``image``, and ``label``, a name or a number.
+    """Pictures that a data frame lists: ``path`` and ``label``, as in a CSV file.
 
-    An image is whatever ``open_picture`` takes. Samples count up in the order of the rows; the
-    index does not matter. Images in memory are copied, files are read when they are needed.
+    Samples count up in the order of the rows; the index does not matter.
     """
-    if not isinstance(frame, pd.DataFrame):
-        raise InputError(f"the data frame is a {type(frame).__name__}; expected one of pandas.")
-    columns = list(frame.columns)
-    column = "image" if "image" in columns else "path"
-    if columns.count(column) != 1 or columns.count("label") != 1 or frame.empty:
-        raise InputError(
-            f"the data frame has {len(frame)} rows and the columns "
-            f"{', '.join(map(str, columns)) or 'none'}; expected some rows and the columns "
-            "label, and path or image, each once."
-        )
+    rows = _rows(frame, ["path", "label"], "the data frame")
+    return _listed(rows, class_names, "the data frame")
+
+
+def _listed(
+    rows: Sequence[Mapping], class_names: ClassNames | None, where: str, below: Path | None = None
+) -> Pictures:
+    """Pictures by ``path`` and ``label``; no path may lead out of the folder ``below``."""
     named = []
-    for number, (value, label) in enumerate(zip(frame[column], frame["label"], strict=True)):
-        where = f"row {number} of the data frame"
-        if not isinstance(value, str | os.PathLike):
-            named.append((f"row {number}", open_picture(value, where), label))
-        elif _kind(path := expanded(value)) == "file":
-            named.append((str(path), path.absolute(), label))
-        else:
-            raise InputError(f"{where} has {column} {str(value)!r}; expected an existing file.")
-    return _labeled(named, class_names, "the data frame")
+    for number, row in enumerate(rows, start=1):
+        given = row["path"]
+        is_path = isinstance(given, str | os.PathLike) and given != ""
+        path = (below or Path()).absolute() / expanded(given) if is_path else Path()
+        # Links lead out, too.
+        if not _is_file(path) or (below and not path.resolve().is_relative_to(below)):
+            expected = f"a file below {below}" if below else "an existing file"
+            raise InputError(f"{where}: row {number} has path {given!r}; expected {expected}.")
+        named.append((str(given), path, row["label"]))
+    return _labeled(named, class_names, where)
 
 
 def torch_dataset(dataset: Sequence, class_names: ClassNames | None = None) -> Pictures:
     """A torch Dataset, or any sequence, of pairs (picture, label).
 
     A picture is whatever ``open_picture`` takes: tensors in [0, 1], not yet normalized. All are
-    read once here, for their labels, and again when they are needed; a picture that has changed
-    by then (a random transform) raises InputError. Where the set says its own classes (see
-    ``own_names``), its numbers count through those, whatever the order of ``class_names``.
+    read once here, for their labels, and again when they are needed. Where the set says its own
+    classes, its numbers count through those, whatever the order of ``class_names``.
     """
-    try:
-        count = len(dataset)
-    except TypeError:  # an array of no dimension
-        count = 0
-    if count == 0:
-        raise InputError("the data set is empty; expected at least one pair (picture, label).")
     named = []
-    for index in range(count):
-        picture, label = _pair(dataset, index)
-        digest = pixels_sha256(open_picture(picture, f"item {index} of the data set"))
-        named.append((f"item {index}", Unchanged(partial(_picture, dataset, index), digest), label))
+    for index in range(len(dataset)):
+        label = _pair(dataset, index)[1]
+        named.append((f"item {index}", lambda index=index: _pair(dataset, index)[0], label))
+    if not named:
+        raise InputError("the data set is empty; expected at least one pair (picture, label).")
     own = own_names(dataset)
-    names = own if class_names is None else class_names
-    return _labeled(named, names, "the data set", own=own or class_list(names))
+    return _labeled(named, own if class_names is None else class_names, "the data set", own=own)
 
 
-def _pair(dataset: Sequence, index: int) -> tuple[Any, Any]:
+def _pair(dataset: Sequence, index: int) -> Sequence:
     item = dataset[index]
-    if isinstance(item, Mapping) and {"image", "label"} <= item.keys():
-        return item["image"], item["label"]
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise InputError(
             f"item {index} of the data set is a {type(item).__name__}; expected (picture, label)."
         )
-    return tuple(item)
-
-
-def _picture(dataset: Sequence, index: int) -> Any:
-    return _pair(dataset, index)[0]
+    return item
 
 
 def _labeled(
@@ -294,51 +289,38 @@ def _labeled(
 def read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file as texts by column; InputError where it is not what it should be."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
-            columns = reader.fieldnames or []
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (ValueError, csv.Error, OSError) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({one_line(error)}).") from None
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        if not isinstance(table.index, pd.RangeIndex):  # for that pandas takes what is too much
+            raise ValueError(f"row 1 has more fields than the header, {len(table.columns)}")
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({first_line(error)}).") from None
+    return _rows(table, needed, path)
+
+
+def _rows(table: pd.DataFrame, needed: Sequence[str], where: str | Path) -> list[dict[str, Any]]:
+    columns = list(table.columns)
     for column in needed:
         if columns.count(column) != 1:
-            found = ", ".join(columns)[:200] or "none"
-            raise InputError(f"{path}: expected one column {column!r}; found {found}.")
-    if not rows:
-        raise InputError(f"{path}: no rows; expected at least one.")
-    for number, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
-            raise InputError(
-                f"{path}: row {number} has not as many fields as the header, {len(columns)}; "
-                "expected quotes around a text with a comma."
-            )
-    return rows
+            found = ", ".join(map(str, columns))[:200] or "none"
+            raise InputError(f"{where}: expected one column {column!r}; found {found}.")
+    if table.empty:
+        raise InputError(f"{where}: no rows; expected at least one.")
+    return table.to_dict("records")
 
 
-def _kind(path: Path) -> str:
-    """``"file"``, ``"folder"``, or nothing where there is neither."""
+def _is_file(path: Path) -> bool:
     try:
-        return "folder" if path.is_dir() else "file" if path.is_file() else ""
-    except (OSError, ValueError):  # a name that is too long, or holds a null byte
-        return ""
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{folder}: not readable ({one_line(error)}).") from None
-
-
-def _files(path: Path, folder: Path) -> list[str]:
-    """The visible files below a path, or itself, by their names below ``folder``."""
-    below = [path]
-    if path.is_dir():
-        below = [file for file in path.rglob("*") if file.is_file()] or [path]
-    names = [file.relative_to(folder).as_posix() for file in sorted(below)]
-    return [name for name in names if "/." not in name]
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{folder}: {said}; expected a folder, or a CSV file.") from None
 
 
 def _left_out(folder: Path, names: list[str]) -> list[str]:

@@ -9,21 +9,18 @@ import hashlib
 import io
 import json
 import os
-import re
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fgsm_lib import InputError
+from fgsm_lib import InputError, expanded
+from fgsm_lib.words import first_line
 
-MAX_PIXELS = 200_000_000
 MAX_SIDE = 65_535  # JPEG's own; an animated WebP of 696 bytes may say 10 million, and takes 40 s
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
@@ -44,68 +41,37 @@ def open_picture(source: Any, name: str | None = None, *, upright: bool = True) 
         upright: False leaves the pixels as they are stored, whatever EXIF says of orientation.
 
     Raises InputError where it is none of these, is damaged, holds 32 bits a channel or has more
-    than MAX_PIXELS pixels.
+    pixels than Pillow allows (179 million).
     """
     name = name or (os.fspath(source) if isinstance(source, str | os.PathLike) else "the picture")
     try:
-        source = source() if callable(source) else source
-        if isinstance(source, str | os.PathLike):
-            path = Path(source).expanduser()
-            if not path.is_file():
-                found = "is a folder" if path.is_dir() else "no such file"
-                raise InputError(f"{found}; expected a picture.")
-            with path.open("rb") as file:
-                return _as_shown(_decoded(file), upright)
-        if isinstance(source, bytes):
-            source = io.BytesIO(source)
-        decoded = _decoded(source) if hasattr(source, "read") else _from_memory(source)
-        return _as_shown(decoded, upright)
+        return _opened(source() if callable(source) else source, upright)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    except Exception as error:  # Pillow raises whatever the damaged bytes provoke
-        raise InputError(f"{name}: not a readable picture ({one_line(error)}).") from None
-
-
-def _decoded(file: io.BufferedIOBase) -> Image.Image:
-    try:
-        with _without_pillows_limit() as limit:
-            image = Image.open(file, formats=FORMATS)  # reads no more than the header
     except UnidentifiedImageError:
-        raise InputError(f"not a picture; expected {', '.join(FORMATS[:-1])} or WebP.") from None
-    pixels = _check_size(image)
-    with _without_pillows_limit() if limit and pixels > limit else nullcontext():
-        image.load()
-    return image
-
-
-_limit_lock = threading.Lock()
-
-
-@contextmanager
-def _without_pillows_limit() -> Iterator[int | None]:
-    """Pillow's limit of pixels, which is global, is set aside for a moment: ours decides."""
-    with _limit_lock:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield limit
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _check_size(image: Image.Image) -> int:
-    pixels = image.width * image.height
-    if not 0 < pixels <= MAX_PIXELS or max(image.size) > MAX_SIDE:
         raise InputError(
-            f"has {image.width} × {image.height} pixels; expected at least one and at most "
-            f"{MAX_PIXELS // 10**6} million, no side above {MAX_SIDE:,}."
-        )
-    return pixels
+            f"{name}: not a picture; expected {', '.join(FORMATS[:-1])} or WebP."
+        ) from None
+    except Exception as error:  # Pillow raises whatever the damaged bytes provoke
+        raise InputError(f"{name}: not a readable picture ({first_line(error)}).") from None
 
 
-def _from_memory(source: Any) -> Image.Image:
-    if isinstance(source, Image.Image):
-        _check_size(source)
-        return source.copy()
+def _opened(source: Any, upright: bool) -> Image.Image:
+    if isinstance(source, str | os.PathLike):
+        path = expanded(source)
+        if not path.is_file():
+            found = "is a folder" if path.is_dir() else "no such file"
+            raise InputError(f"{found}; expected a picture.")
+        with path.open("rb") as file:
+            return _opened(file, upright)
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
+    if hasattr(source, "read"):
+        source = Image.open(source, formats=FORMATS)  # reads no more than the header
+    return _as_shown(source if isinstance(source, Image.Image) else _from_array(source), upright)
+
+
+def _from_array(source: Any) -> Image.Image:
     array, shape = source, tuple(getattr(source, "shape", ()))
     if hasattr(source, "detach"):  # a tensor, channels first
         source = source.detach().cpu()
@@ -130,19 +96,26 @@ def _from_memory(source: Any) -> Image.Image:
         array = levels.astype(np.uint8)
     if array.dtype != np.uint8:
         raise InputError(f"holds {array.dtype}; expected uint8, or floats in [0, 1].")
-    image = Image.fromarray(np.ascontiguousarray(array))
-    _check_size(image)
-    return image
+    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def _as_shown(image: Image.Image, upright: bool) -> Image.Image:
-    """The same in 8-bit RGB; ``image`` is nobody else's and may be changed."""
+    """A copy in 8-bit RGB."""
+    if 0 in image.size or max(image.size) > MAX_SIDE:
+        width, height = image.size
+        raise InputError(
+            f"has {width} × {height} pixels; expected from 1 to {MAX_SIDE:,} on a side."
+        )
+    image.load()
     bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # TIFF knows 12-bit gray, too
     if upright:
         with suppress(Exception):  # damaged EXIF data do not say which way is up
-            ImageOps.exif_transpose(image, in_place=True)  # a copy may take a gigabyte
-    if image.mode.startswith("I;16"):
-        image = _scaled_gray(image, bits)
+            image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # Pillow alone would cut off everything above 255
+        values = np.asarray(image)
+        gray = np.rint(values * (255 / (2**bits - 1))).clip(max=255).astype(np.uint8)
+        gray[values == image.info.get("transparency", -1)] = 255
+        image = Image.fromarray(gray)
     if image.mode in ("I", "F"):
         raise InputError("holds 32 bits a pixel; expected 8 or 16.")
     if image.has_transparency_data:
@@ -150,29 +123,7 @@ def _as_shown(image: Image.Image, upright: bool) -> Image.Image:
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image)
         return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _scaled_gray(image: Image.Image, bits: int) -> Image.Image:
-    """16-bit gray in 8 bits, rounded; Pillow alone would cut off everything above 255."""
-    values, most = np.asarray(image).astype(np.uint32), 2**bits - 1
-    gray = ((values * 255 + most // 2) // most).clip(max=255).astype(np.uint8)
-    gray[values == image.info.get("transparency", -1)] = 255
-    return Image.fromarray(gray)
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """A source that is read again when it is needed, and has to show the same picture."""
-
-    read: Callable[[], Any]
-    sha256: str  # of its pixels
-
-    def __call__(self) -> Image.Image:
-        image = open_picture(self.read())
-        if pixels_sha256(image) != self.sha256:
-            raise InputError("another picture than before; expected no random transform.")
-        return image
+    return image.convert("RGB")
 
 
 # --- a set of pictures --------------------------------------------------------------------------
@@ -180,17 +131,37 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a set says about one picture. ``name`` is unique in its set; ``label`` counts from 0."""
+    """What a set says about one picture; ``label`` counts from 0.
+
+    ``source`` is whatever ``open_picture`` takes; a file is a Path.
+    """
 
     sample: int
     name: str
     label: int
     class_name: str
-    source: Any = field(repr=False, compare=False)  # whatever open_picture takes
+    source: Any = field(repr=False, compare=False)
     author: str = ""
     license: str = ""
     license_url: str = ""
     page_url: str = ""
+
+    @property
+    def where(self) -> str:
+        """What a message calls it."""
+        is_file = isinstance(self.source, Path)
+        return str(self.source) if is_file else f"sample {self.sample} ({self.name})"
+
+    def content(self) -> bytes | Image.Image:
+        """What it is made of now: the bytes of its file, or an image from memory."""
+        if isinstance(self.source, bytes):
+            return self.source
+        if not isinstance(self.source, Path):
+            return open_picture(self.source, self.where)
+        try:
+            return self.source.read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.where}: not readable ({first_line(error)}).") from None
 
 
 class Pictures:
@@ -207,19 +178,12 @@ class Pictures:
         rows: Iterable[Picture],
         left_out: Sequence[str] = (),
     ):
-        rows = list(rows)
-        often = Counter(row.name for row in rows)
-        named = (
-            row if often[row.name] == 1 else replace(row, name=f"{row.name} ({row.sample})")
-            for row in rows
-        )
         self.title = title
         self.class_names = class_names
-        self.rows = sorted(named, key=lambda row: row.sample)
+        self.rows = sorted(rows, key=lambda row: row.sample)
         self.left_out = list(left_out)
         self._by_sample = {row.sample: row for row in self.rows}
-        self._sha256 = ""
-        self._hashed: dict[int, tuple] = {}  # state and hash of files, by sample
+        self._known: dict[int, str] = {}  # fingerprints of pictures, by sample
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -236,7 +200,7 @@ class Pictures:
 
     def picture(self, sample: int) -> Picture:
         """What is known about one sample; InputError where there is no such sample."""
-        try:
+        try:  # a mask is no list of samples
             return self._by_sample[None if isinstance(sample, bool | np.bool_) else sample]
         except (KeyError, TypeError):
             some = ", ".join(map(str, self.samples[:3]))
@@ -246,17 +210,19 @@ class Pictures:
             ) from None
 
     def read(self, sample: int) -> Image.Image:
-        """The picture itself, 8-bit RGB, as a viewer shows it."""
-        row = self.picture(sample)
-        where = None if isinstance(row.source, Path) else f"sample {sample} ({row.name})"
-        state, known = self._hashed.get(sample, (None, ""))
-        moved = known and _state(row.source) != state
-        if moved and _source_sha256(row.source, row.name) != known:
+        """The picture itself, 8-bit RGB, as a viewer shows it.
+
+        InputError where it is damaged, or another one than when its fingerprint was taken.
+        """
+        picture = self.picture(sample)
+        content, known = picture.content(), self._known.get(picture.sample)
+        if known and _content_sha256(content) != known:
             raise InputError(
-                f"{row.source}: the file has changed since the pictures were opened; expected the "
-                "same, or the pictures opened anew."
+                f"{picture.where}: the picture has changed since the pictures were opened; "
+                "expected the same each time, from a data set without random transforms."
             )
-        return open_picture(row.source, where)
+        is_image = isinstance(content, Image.Image)
+        return content if is_image else open_picture(content, picture.where)
 
     def subset(self, samples: Iterable[int]) -> "Pictures":
         """Some of the pictures; they keep their numbers."""
@@ -268,61 +234,20 @@ class Pictures:
         return self.subset(sample for sample in self.samples if sample % step == 0)
 
     def sha256(self) -> str:
-        """A fingerprint of what numbers depend on: classes, sample numbers, labels, pictures."""
-        if not self._sha256:
-            digest = hashlib.sha256(json.dumps(self.class_names).encode())
-            for row in self.rows:
-                state = _state(row.source) if isinstance(row.source, Path) else None
-                content = _source_sha256(row.source, row.name)
-                if state:
-                    self._hashed[row.sample] = state, content
-                digest.update(f"{row.sample} {row.label} {content}\n".encode())
-            self._sha256 = digest.hexdigest()
-        return self._sha256
+        """A fingerprint of what numbers depend on: classes, sample numbers, labels, pictures.
+
+        Once it is taken, ``read`` insists on the same pictures.
+        """
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        for row in self.rows:
+            if row.sample not in self._known:
+                self._known[row.sample] = _content_sha256(row.content())
+            digest.update(f"{row.sample} {row.label} {self._known[row.sample]}\n".encode())
+        return digest.hexdigest()
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """By which one sees that a file has changed; None for one that is gone."""
-    with suppress(OSError):
-        return path.stat().st_size, path.stat().st_mtime_ns
-
-
-def _source_sha256(source: Any, name: str) -> str:
-    if hasattr(source, "sha256"):
-        return source.sha256
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
-    if not isinstance(source, Path):
-        return pixels_sha256(open_picture(source, name))
-    try:
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{source}: not readable ({one_line(error)}).") from None
-
-
-def pixels_sha256(image: Image.Image) -> str:
-    """A fingerprint of an image's size and pixels."""
-    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
-
-
-def decode_octal(text: str) -> str:
-    r"""Undo the octal escapes of UTF-8 bytes in some author names: ``\303\251`` is é."""
-
-    def decoded(match: re.Match[str]) -> str:
-        return bytes(int(octal, 8) for octal in match[0].split("\\")[1:]).decode(errors="replace")
-
-    return re.sub(r"(?:\\[0-3][0-7]{2})+", decoded, text)
-
-
-def short_license(link: str) -> str:
-    """The short name of a Creative Commons license, ``CC BY 2.0``; other texts as they are."""
-    if "creativecommons.org/publicdomain/zero/" in link:
-        return "CC0"
-    found = re.search(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)", link)
-    return f"CC {found[1].upper()} {found[2]}" if found else link
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, fit for a sentence."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _content_sha256(content: bytes | Image.Image) -> str:
+    """A fingerprint of the bytes of a file, or of an image's size and pixels."""
+    if isinstance(content, Image.Image):
+        content = repr(content.size).encode() + content.tobytes()
+    return hashlib.sha256(content).hexdigest()

@@ -105,7 +105,7 @@ def code(function: Callable) -> None:
 
 
 def credit(picture) -> str:
-    """Who made a ``datasets.Picture`` and under which license, as Markdown; may be empty."""
+    """Who made a ``pictures.Picture`` and under which license, as Markdown; may be empty."""
     if not picture.author:
         return ""
     said = [_link(picture.author, picture.page_url)]

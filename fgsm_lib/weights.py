@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 
 from fgsm_lib import InputError, expanded
+from fgsm_lib.classes import class_list, imagenet_classes
 from fgsm_lib.classifiers import Classifier, models
-from fgsm_lib.datasets import class_list, imagenet_classes
 from fgsm_lib.words import first_line
 
 LITE0 = "efficientnet_lite0"

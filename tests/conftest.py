@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from fgsm_lib.classifiers import Classifier
-from fgsm_lib.datasets import Pictures, class_folders
+from fgsm_lib.datasets import class_folders
+from fgsm_lib.pictures import Pictures
 
 torch.set_num_threads(1)  # tiny networks gain nothing from more, and tests may run in parallel
 

@@ -145,8 +145,7 @@ def write_project(root: Path) -> Path:
         "fgsm_lib/cli.py": CLI,
         "fgsm_lib/numbers.py": "answer = 42\n",
         "fgsm_lib/unused.py": "",
-        "fgsm_lib/datasets.py": "",
-        "fgsm_lib/shipped.py": SHIPPED,
+        "fgsm_lib/datasets.py": SHIPPED,
         "small.toml": 'title = "a small set"\npictures = "photographs"\narch = "googlenet"\n'
         'cases = ["coffee"]\n',
         "notebooks/index.py": INDEX,

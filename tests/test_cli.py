@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fgsm_lib import InputError, __version__, shipped
+from fgsm_lib import InputError, __version__, datasets
 from fgsm_lib.cli import answer_table, class_index, main, numbers
 
-COFFEE = shipped.photographs().picture(0).source
+COFFEE = datasets.photographs().picture(0).source
 NAMES = ["tench, Tinca tinca", "goldfish", "espresso", "coffee mug"]
 
 
@@ -110,7 +110,7 @@ def test_the_table_says_what_is_seen_and_how_probable_the_target_is():
 
 def test_the_saved_picture_fools_the_network_or_the_last_line_says_that_it_does_not(run, tmp_path):
     """Below 0.5/255 a step fools it with this cat, and vanishes in 8 bits."""
-    cat = shipped.photographs().picture(3).source
+    cat = datasets.photographs().picture(3).source
     result = run("attack", cat, "--epsilon", "0.4 0.6", "-o", "out.png")
     clean, small = result.output.splitlines()[3:5]
     assert re.fullmatch(r" +0   Egyptian cat +37\.\d%", clean)
@@ -138,7 +138,7 @@ def test_the_photograph_is_not_overwritten(run, tmp_path, output):
 
 
 def test_steps_lead_to_a_target(run):
-    camera = shipped.photographs().picture(1).source
+    camera = datasets.photographs().picture(1).source
     result = run("attack", camera, "--target", "espresso", "--steps", "5", "--epsilon", "2")
     assert result.exit_code == 0, result.output
     assert re.search(r"2/255   espresso +(\d+\.\d%) +\1$", result.output.rstrip())

@@ -1,41 +1,25 @@
 """Where pictures come from, what a picture is, and what is said about a bad one."""
 
 import io
+import os
 import random
 import shutil
-import threading
-import unicodedata
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from networks import refused
 from PIL import Image, ImageOps
 from test_fetch import bomb
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
 
 from fgsm_lib import InputError
-from fgsm_lib.datasets import (
-    Picture,
-    Pictures,
-    class_folders,
-    class_list,
-    csv_table,
-    data_frame,
-    demo_toys,
-    imagenet_classes,
-    nips2017,
-    open_picture,
-    own_names,
-    photographs,
-    pictures_from,
-    torch_dataset,
-)
+from fgsm_lib.classes import class_list, imagenet_classes, own_names
+from fgsm_lib.datasets import demo_toys, nips2017, photographs, pictures_from
+from fgsm_lib.pictures import open_picture
 
 NAMES = ["cat", "dog", "crane", "crane"]
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -56,19 +40,10 @@ def wide_webp() -> bytes:
     return bytes(file)
 
 
-def pixels(source, name=None) -> np.ndarray:
-    image = open_picture(source, name)
+def pixels(source) -> np.ndarray:
+    image = open_picture(source)
     assert image.mode == "RGB"
     return np.asarray(image)
-
-
-def said(call, *arguments) -> str:
-    """The message about something that cannot be used: one sentence."""
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message and message.endswith(".")
-    return message
 
 
 # --- one picture --------------------------------------------------------------------------------
@@ -84,36 +59,29 @@ MODES = {
 }
 
 
-@st.composite
-def images(draw):
-    """An image of any mode, size and orientation: in a file of any kind, or in memory."""
-    kind = draw(st.sampled_from(list(MODES)))
-    mode = draw(st.sampled_from(MODES[kind]))
-    size = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
-    rng = np.random.default_rng(draw(st.integers(0, 99)))
-    image = Image.fromarray(rng.integers(0, 256, (*size, 4), dtype=np.uint8))
+KINDS = [(kind, mode) for kind, modes in MODES.items() for mode in modes]
+
+
+def picture(kind: str | None, mode: str, orientation: int = 6):
+    """A picture of some kind and mode: a file, or in memory where ``kind`` is None."""
+    rgba, exif = Image.fromarray(np.dstack([RGB, RGB[..., :1]])), Image.Exif()
+    exif[0x0112] = orientation
     if mode in ("P", "PA"):
-        image = image.convert("RGB").quantize(draw(st.integers(2, 256)))
-        image = image.convert("PA") if mode == "PA" else image
+        image = rgba.convert("RGB").quantize(64).convert(mode)
     elif mode == "LAB":
-        image = Image.merge("LAB", image.split()[:3])
-    elif mode != "RGBA":
-        image = (image if mode == "LA" else image.convert("RGB")).convert(mode)
-    exif, options = Image.Exif(), {}
-    exif[0x0112] = draw(st.integers(1, 9))
-    if kind in ("PNG", "JPEG", "WEBP", "TIFF"):
-        options["exif"] = exif
-    if kind in ("PNG", "GIF") and draw(st.booleans()) and mode in ("L", "P"):
-        options["transparency"] = int(np.asarray(image).flat[0])
+        image = Image.merge("LAB", rgba.split()[:3])
+    else:
+        image = (rgba if mode in ("RGBA", "LA") else rgba.convert("RGB")).convert(mode)
+    options = {"exif": exif} if kind in ("PNG", "JPEG", "WEBP", "TIFF") else {}
     return encoded(image, kind, **options) if kind else image
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(images())
-def test_a_picture_is_what_pillow_shows_upright_on_white(source):
-    image = ImageOps.exif_transpose(
-        Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
-    )
+@pytest.mark.parametrize(("kind", "mode"), KINDS)
+@pytest.mark.parametrize("orientation", [*range(1, 10)])
+def test_a_picture_is_what_pillow_shows_upright_on_white(kind, mode, orientation):
+    source = picture(kind, mode, orientation)
+    image = Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
+    image = ImageOps.exif_transpose(image)
     white = Image.new("RGB", image.size, "white")
     rgba = image.convert("RGBA")
     white.paste(rgba, mask=rgba.getchannel("A"))
@@ -148,18 +116,11 @@ def test_sixteen_bits_are_scaled_and_rounded(kind):
     assert pixels(encoded(deep, transparency=300))[0, 4, 0] == 255
 
 
-def test_large_pictures_are_read_and_pillow_s_limit_stays(tmp_path, monkeypatch):
-    (tmp_path / "large.jpg").write_bytes(encoded(Image.new("L", (12_000, 9_000), 77), "JPEG"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert open_picture(tmp_path / "large.jpg").size == (12_000, 9_000)
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-        sources = [encoded(RGB, kind) for kind in ("PNG", "TIFF", "WEBP", "GIF")] * 8
-        threads = [threading.Thread(target=open_picture, args=(source,)) for source in sources]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        np.testing.assert_array_equal(pixels(encoded(RGB, "TIFF")), RGB)
-        assert Image.MAX_IMAGE_PIXELS == 10
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_pillow_s_limit_decides_what_is_too_large(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB[..., 0].size - 1)  # it refuses from twice
+    np.testing.assert_array_equal(pixels(encoded(RGB)), RGB)
+    assert "96 pixels" in refused(open_picture, encoded(np.vstack([RGB, RGB])))
 
 
 def test_arrays_and_tensors_are_pictures_too():
@@ -181,65 +142,60 @@ def test_arrays_and_tensors_are_pictures_too():
         (b"<html>404 Not Found</html>", "not a picture"),
         (encoded(RGB)[:90], "not a readable picture"),
         (encoded(RGB, "JPEG")[:-30], "not a readable picture (image file is truncated"),
-        (bomb(60_000), "has 60000 × 60000 pixels; expected at least one and at most 200 million"),
-        (wide_webp(), "has 12582920 × 6 pixels; expected at least one and at most 200 million, no"),
+        (bomb(60_000), "not a readable picture (Image size (3600000000 pixels) exceeds limit"),
+        (wide_webp(), "has 12582920 × 6 pixels; expected from 1 to 65,535 on a side"),
         (encoded(Image.new("I", (2, 2)), "TIFF"), "holds 32 bits a pixel; expected 8 or 16"),
-        (encoded(Image.new("F", (2, 2)), "TIFF"), "holds 32 bits a pixel"),
         (RGB.astype(np.int64), "holds int64; expected uint8, or floats in [0, 1]"),
         (RGB.astype(np.float32), "has values from 0 to 249; expected [0, 1], before any normal"),
-        (RGB / 255 - 0.5, "has values from -0.5"),
         (np.full((2, 2), np.nan), "has values from nan to nan"),
         (torch.zeros(1, 3, 4, 4), "has shape (1, 3, 4, 4); expected an array (height, width"),
         (torch.zeros(8, 8, 3), "has shape (8, 8, 3)"),
         (np.zeros((0, 4, 3)), "has shape (0, 4, 3)"),
         (7.5, "is a float; expected a path, bytes, a PIL image, an array or a tensor"),
-        (None, "is a NoneType"),
     ],
 )  # fmt: skip
 def test_what_is_no_picture_is_named(source, expected):
-    assert said(open_picture, source, "scan 7").startswith(f"scan 7: {expected}")
+    assert refused(open_picture, source, "scan 7").startswith(f"scan 7: {expected}")
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [("x.png", "is a folder"), ("no.png", "no such file"), ("a\0", "no such"), ("a" * 300, "")],
-)
-def test_a_path_that_leads_to_no_picture_is_named(tmp_path, path, expected):
+def test_a_path_that_leads_to_no_picture_is_named(tmp_path):
     (tmp_path / "x.png").mkdir()
-    assert said(open_picture, tmp_path / path).startswith(f"{tmp_path / path}: {expected}")
+    for name, said in {"x.png": "is a folder", "no.png": "no such file", "a\0": "no such"}.items():
+        assert refused(open_picture, tmp_path / name).startswith(f"{tmp_path / name}: {said}")
+
+
+def picture_files() -> list[bytes]:
+    """A file of each kind and mode, moving ones, and some that are packed in another way."""
+    rgb, other = Image.fromarray(RGB), Image.fromarray(np.roll(RGB, 1))
+    files = [bomb(2_000), encoded(RGB.astype(np.uint16)[..., 0]), encoded(rgb, icc_profile=b"no")]
+    files += [picture(kind, mode) for kind, mode in KINDS if kind]
+    for kind in ("GIF", "PNG", "WEBP", "TIFF"):
+        files.append(encoded(rgb, kind, save_all=True, append_images=[other, rgb]))
+    files += [encoded(rgb, "TIFF", compression=c) for c in ("tiff_lzw", "jpeg", "packbits")]
+    return files
 
 
 def mutated(dice: random.Random, content: bytes) -> bytes:
     """A file cut off, with bytes changed, or with others in front."""
     data = bytearray(content)
     how = dice.randrange(4)
+    if how == 3:
+        return dice.randbytes(9) + data
     for _ in range(dice.randint(1, 6) if how < 2 else 0):
         data[dice.randrange(min(len(data), 400))] = dice.randrange(256)
-    return (
-        dice.randbytes(9) + data
-        if how == 3
-        else bytes(data[: dice.randrange(len(data))] if how else data)
-    )
+    return bytes(data[: dice.randrange(len(data))] if how else data)
 
 
-@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.filterwarnings("ignore")
 def test_whatever_the_bytes_the_answer_is_a_picture_or_a_sentence():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    moving = [Image.fromarray(np.roll(RGB, 1)), Image.fromarray(RGB)]
-    corpus = [encoded(RGB, kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
-    corpus += [encoded(RGB, "BMP"), encoded(RGB.astype(np.uint16)[..., 0]), bomb(9_000)]
-    corpus += [encoded(Image.fromarray(RGB), kind, save_all=True, append_images=moving)
-               for kind in ("GIF", "PNG", "WEBP", "TIFF")]  # fmt: skip
     dice, found = random.Random(0), {True: 0, False: 0}
-    for number in range(600):
-        content = mutated(dice, corpus[number % len(corpus)])
+    for content in picture_files() * 50:
         try:
-            found[open_picture(content).mode == "RGB"] += 1
+            found[open_picture(mutated(dice, content)).mode == "RGB"] += 1
         except InputError as error:
             found[False] += 1
             assert "\n" not in str(error) and len(str(error)) < 300
-    assert min(found.values()) > 50
+    assert min(found.values()) > 200
 
 
 # --- classes ------------------------------------------------------------------------------------
@@ -253,9 +209,8 @@ def test_whatever_the_bytes_the_answer_is_a_picture_or_a_sentence():
         ([0, 1, 2], ["0", "1", "2"]),
         (np.array(["a", "b"]), ["a", "b"]),
         ({1: "b", 0: "a"}, ["a", "b"]),
-        ({"1": "b", "0": "a"}, ["a", "b"]),
         ({"dog": 1, "cat": 0}, ["cat", "dog"]),
-        ({"dog": np.int64(1), "cat": torch.tensor(0)}, ["cat", "dog"]),
+        ({"dog": np.int64(1), "cat": 0}, ["cat", "dog"]),
         (None, None),
     ],
 )
@@ -263,27 +218,120 @@ def test_class_names_stand_in_the_order_of_the_logits(given, names):
     assert class_list(given) == names
 
 
+ORDER = "; expected a list of names in the order of the logits, or a dictionary"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("cat", "class_names is a str; expected a list of names in the order of the logits"),
-        ({"cat", "dog"}, "class_names is a set"),
-        (2, "class_names is a int"),
         (["cat"], "holds 1 names; expected at least two: with a single class there is nothing"),
         ({}, "holds 0 names"),
-        (["cat", None], "holds None; expected texts or whole numbers"),
-        (["cat", 1.5], "holds 1.5"),
-        ({0: "cat", 2: "dog"}, "has the indices [0, 2]; expected each number from 0 to 1 once"),
-        ({1: "cat", 2: "dog"}, "has the indices [1, 2]"),
-        ({"cat": 0, "dog": 0}, "has the indices [0, 0]"),
-        ({0: 1, 1: 0}, "is {0: 1, 1: 0}; expected a dictionary {index: name} or {name: index}"),
-        ({"cat": 0.0, "dog": 1.0}, "is {'cat': 0.0, 'dog': 1.0}"),
-        ({-1: "cat", 0: "dog"}, "is {-1: 'cat', 0: 'dog'}"),
-        ({"cat": "a", "dog": "b"}, "is {'cat': 'a', 'dog': 'b'}"),
+        *((given, f"class_names is {given}{ORDER}") for given in (
+            "cat", 2, ["cat", None], ["cat", 1.5], {0: "cat", 2: "dog"}, {1: "cat", 2: "dog"},
+            {"cat": 0, "dog": 0}, {0: 1, 1: 0}, {"cat": 0.0, "dog": 1.0}, {-1: "cat", 0: "dog"},
+            {"cat": "a", "dog": "b"}, {"cat": [0], "dog": [1]},
+        )),
+    ],
+)  # fmt: skip
+def test_class_names_that_do_not_say_which_is_which_are_refused(given, expected):
+    assert expected in refused(class_list, given)
+
+
+TEXTS = sorted(map(str, range(12)))  # 0, 1, 10, 11, 2, …: the order of ImageFolder
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "labels"),
+    [
+        (["cat", "1", 0, np.int64(1)], ["cat", "dog"], [0, 1, 0, 1]),
+        ([0, "dog"], {"cat": 0, "dog": 1}, [0, 1]),
+        (["1", 0, 9], [str(number) for number in range(10)], [1, 0, 9]),  # as the digits are
+        ([1, "2"], {"1": 0, "2": 1, "3": 2}, [0, 1]),
+        ([0, 1, 2, 10], {name: n for n, name in enumerate(TEXTS)}, [0, 1, 4, 2]),
+        (["Cafe\u0301"], ["tea", "Caf\u00e9"], [1]),  # as a Mac writes a folder's name
+        (["Caf\u00e9"], ["tea", "Cafe\u0301"], [1]),
+        ([torch.tensor(3), np.array([1])], NAMES, [3, 1]),
+        (["cow"], NAMES, "'cow' is the name or number of no classes; expected a class name, or a"),
+        ([4], NAMES, "4 is the name or number of no classes; expected a class name, or a number "
+         "from 0 to 3"),
+        ([-1], NAMES, "-1 is the name or number of no classes"),
+        ([1.0], NAMES, "1.0 is the name or number of no classes"),
+        ([None], NAMES, "None is the name or number of no classes"),
+        (["٣"], NAMES, "'٣' is the name or number of no classes"),
+        (["crane"], NAMES, "'crane' is the name or number of 2 classes"),
+        (["1"], ["1", "2", "3"], "'1' is the name or number of 2 classes; expected a class name, "
+         "or a number from 0 to 2; where a name is another's number, class_names as a dictionary"),
+        ([2], TEXTS, "2 is the name or number of 2 classes"),
+        (["cat"], None, "class_names is None; expected one name per class"),
+    ],
+)  # fmt: skip
+def test_what_is_a_name_and_what_a_number(given, names, labels):
+    pairs = [(RGB, label) for label in given]
+    if isinstance(labels, str):
+        assert labels in refused(pictures_from, pairs, names)
+    else:
+        assert pictures_from(pairs, names).labels() == labels
+
+
+class Own(list):
+    """A torch Dataset of one picture of each class, which says its own classes."""
+
+    def __init__(self, classes, target_transform=None):
+        super().__init__((RGB, label) for label in range(len(classes)))
+        self.classes, self.target_transform = classes, target_transform
+
+
+IMAGENET = imagenet_classes()
+
+
+@pytest.mark.parametrize("around", [Own, lambda own: Subset(Own(own), range(len(own)))])
+@pytest.mark.parametrize(
+    ("own", "names", "labels"),
+    [
+        (["ant", "cat"], ["ant", "bee", "cat"], [0, 2]),
+        (["ant", "bee", "cat"], ["cat", "bee", "ant"], [2, 1, 0]),
+        (["Cafe\u0301", "tea"], ["tea", "Caf\u00e9"], [1, 0]),
+        (TEXTS, [str(number) for number in range(12)], [0, 1, 10, 11, *range(2, 10)]),
+        (TEXTS, TEXTS, [*range(12)]),
+        (["tench", "goldfish"], IMAGENET, [0, 1]),
+        (NAMES, NAMES, [0, 1, 2, 3]),
+        (["dog", "cat"], None, [0, 1]),
+        (["ant", "bee", "cow"], ["ant", "bee", "cat"], None),
+        (["Ant", "Bee"], ["bee", "ant"], None),
+        (["n01440764", "n02102040"], ["tench", "springer"], None),  # who knows?
+        (["crane", "cat", "dog", "crane"], NAMES, None),
     ],
 )
-def test_class_names_that_do_not_say_which_is_which_are_refused(given, expected):
-    assert expected in said(class_list, given)
+def test_the_numbers_of_a_set_count_through_its_own_classes(around, own, names, labels):
+    if labels is None:
+        message = refused(pictures_from, around(own), names)
+        assert f"in all), and the set's own classes are {str(own)[:20]}" in message
+    else:
+        pictures = pictures_from(around(own), names)
+        names = class_list(names or own)
+        assert (pictures.labels(), pictures.class_names) == (labels, names)
+        assert [row.class_name for row in pictures] == [names[label] for label in labels]
+
+
+def test_a_set_s_own_classes_are_found():
+    assert own_names(Own([("tench", "Tinca tinca"), ("hen",)])) == ["tench, Tinca tinca", "hen"]
+    assert own_names(Own(np.array(["a", "b"]))) == ["a", "b"]
+    for source in ("folder", pd.DataFrame({"classes": ["a", "b"]}), [(RGB, 0)], None):
+        assert own_names(source) is None
+    three = Own(["a", "b", "c"])
+    three.classes = ["a", "b"]
+    assert "item 2: 2 is the name or number of no" in refused(pictures_from, three, ["b", "a"])
+
+
+def test_classes_count_where_nothing_may_transform_the_labels(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    plain = ImageFolder(tmp_path)
+    swapped = ImageFolder(tmp_path, target_transform=lambda label: 1 - label)
+    for dataset in (plain, Subset(plain, [0, 1]), ConcatDataset([plain] * 2), swapped,
+                    Subset(swapped, [0, 1])):  # fmt: skip
+        assert pictures_from(dataset, ["dog", "cat"]).labels()[:2] == [1, 0]
 
 
 # --- one's own pictures -------------------------------------------------------------------------
@@ -320,84 +368,30 @@ def test_subfolders_are_classes_by_name_or_number(own):
     assert pictures.samples == [0, 1, 2, 3] and pictures.labels() == [3, 0, 0, 1]
     assert pictures.read(np.int64(1)).getpixel((0, 0)) == (10, 10, 10)
     assert (pictures.every(2).samples, pictures.subset([3, 1]).labels()) == ([0, 2], [0, 1])
-    assert "there is no sample 4; expected one of 0, 1, 2, … 3 (4 in all)" in said(pictures.read, 4)
-    assert said(pictures.picture, "0").startswith("your own pictures: there is no sample 0")
+    for sample in (4, "0", None, [0], True):
+        said = f"there is no sample {sample}; expected one of 0, 1, 2, … 3 (4 in all)"
+        assert said in refused(pictures.read, sample)
 
 
-def test_files_that_are_left_out_are_named(own):
-    for name in ("stray.png", "cat/c.heic", "cat/deep/.x/a.png", "cat/deep/a.png", "dog/x.png/y"):
+def test_files_and_folders_that_are_left_out_are_named(own):
+    for name in ("stray.png", "cat/c.heic", "cat/deep/a.png"):
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_text("")
-    with pytest.warns(UserWarning, match=r"own: left out 4 files: cat/c\.heic, cat/deep/a\.png,"):
+    with pytest.warns(UserWarning, match=r"left out 3 files: cat/c\.heic, cat/deep, stray\.png"):
         pictures = pictures_from(own, NAMES)
     assert rows(pictures) == OWN
-    assert pictures.left_out == ["cat/c.heic", "cat/deep/a.png", "dog/x.png/y", "stray.png"]
+    assert pictures.left_out == ["cat/c.heic", "cat/deep", "stray.png"]
 
 
-@pytest.mark.parametrize(
-    ("renamed", "names", "expected"),
-    [
-        ("bird", NAMES, "'bird' is the name or number of no classes; expected one of the class"),
-        ("crane", NAMES, "'crane' is the name or number of 2 classes"),
-        ("4", NAMES, "'4' is the name or number of no classes"),
-        ("1", [0, 2, 1, "x", "cat"], "'1' is the name or number of 2 classes; expected one; if it"),
-        (
-            "dog",
-            None,
-            "class_names is None, and the pictures' classes are 3, cat, dog, …; ex",
-        ),
-    ],
-)
-def test_a_subfolder_that_is_not_one_class_is_named(own, renamed, names, expected):
-    (own / "dog").rename(own / renamed)
-    assert expected in said(pictures_from, own, names)
-
-
-def test_without_names_classes_are_numbers(own):
-    (own / "cat").rename(own / "0")
-    (own / "dog").rename(own / "1")
-    assert pictures_from(own).class_names == ["0", "1", "2", "3"]
-
-
-TEXTS = sorted(map(str, range(12)))  # 0, 1, 10, 11, 2, …: the order of ImageFolder
-
-
-@pytest.mark.parametrize(
-    ("given", "names", "labels"),
-    [
-        (["1", "2", "3"], ["1", "2", "3"], [0, 1, 2]),  # there is no number 3
-        ([1, np.int64(2), 3], ["1", "2", "3"], [0, 1, 2]),
-        (["1", "2"], ["1", "2", "3"], None),
-        ([1, 2], ["1", "2", "3"], None),
-        ([1, 2], {"1": 0, "2": 1, "3": 2}, [0, 1]),
-        ([0, 1], {"cat": 0, "dog": 1}, [0, 1]),
-        ([1, 0, 9], [str(number) for number in range(10)], [1, 0, 9]),
-        ([0, 1, 2, 10, 11, 3], TEXTS, None),
-        ([0, 1, 2, 10, 11, 3], {name: n for n, name in enumerate(TEXTS)}, [0, 1, 4, 2, 3, 5]),
-        (["cat", "1", "3"], [0, 2, 1, 3, "cat"], [4, 2, 3]),  # cat is no number
-        ([np.array([3]), torch.tensor([1])], NAMES, [3, 1]),
-        (["Cafe\u0301"], ["tea", "Caf\u00e9"], [1]),  # as a Mac writes a folder's name
-        (["Caf\u00e9"], ["tea", "Cafe\u0301"], [1]),
-    ],
-)  # fmt: skip
-def test_what_is_a_name_and_what_a_number(given, names, labels):
-    frame = pd.DataFrame({"image": [RGB] * len(given), "label": given})
-    if labels is None:
-        said_so = said(pictures_from, frame, names)
-        assert said_so.endswith("expected one; if it is a name, class_names as a dictionary "
-                                "{name: index}.")  # fmt: skip
-    else:
-        assert pictures_from(frame, names).labels() == labels
-
-
-@pytest.mark.parametrize("name", ["own/cat", "nothing", "own/cat/a.png", "a" * 5000])
-def test_what_is_no_set_of_pictures_is_named(own, name):
-    message = said(pictures_from, own.parent / name, NAMES)
-    assert message.startswith(str(own.parent / name)[:700]) and "one subfolder per class" in message
-    for function in (class_folders, csv_table, nips2017):
-        assert "a path is of type int; expected a text or a Path" in said(function, 5)
-    for source in (7, None, {"a": 1}, iter([])):
-        assert "expected a folder, a CSV file, a data frame or" in said(pictures_from, source)
+def test_what_is_no_set_of_pictures_is_named(own):
+    for name in ("own/cat", "nothing", "own/cat/a.png", "a" * 5000, "a\0"):
+        message = refused(pictures_from, own.parent / name, NAMES)
+        assert message.startswith(str(own.parent / name)[:700]) and "or a CSV file." in message
+    for source in (7, None, {"a": 1}, iter([]), {1, 2}, torch.tensor(1)):
+        assert "expected a folder, a CSV file, a data frame or" in refused(pictures_from, source)
+    pictures = pictures_from(own, NAMES)
+    assert pictures_from(pictures, tuple(NAMES)) is pictures_from(pictures) is pictures
+    assert "class_names are others than" in refused(pictures_from, pictures, NAMES[::-1])
 
 
 @pytest.mark.parametrize(
@@ -405,15 +399,13 @@ def test_what_is_no_set_of_pictures_is_named(own, name):
     [
         ("label,path,note\ndog,dog/a.PNG,x\n0,cat/a.png,\ncat,cat/b.jpg,\n", None),
         ("\ufeffpath,label\ndog/a.PNG,dog\ncat/a.png,0\ncat/b.jpg,cat\n", None),
-        ("", "expected one column 'path'; found none"),
+        ("", "not a CSV file in UTF-8 (No columns"),
         ("path,label\n", "no rows"),
         ("file,label\ncat/a.png,cat\n", "expected one column 'path'; found file, label"),
-        ("path,path,label\na,b,c\n", "expected one column 'path'; found path, path, label"),
-        ("path,label\ncat/a.png\n", "row 1 has not as many fields as the header, 2"),
+        ("path,label\ncat/a.png\n", "cat/a.png: '' is the name or number of no classes"),
+        ("path,label\ncat/a.png,cat,\n", "row 1 has more fields than the header, 2"),
         ("path,label\n,cat\n", "row 1 has path ''; expected a file below"),
-        ("path,label\ncat,cat\n", "row 1 has path 'cat'"),
         ("path,label\n../out.png,cat\n", "row 1 has path '../out.png'"),
-        ("path,label\n/etc/hostname,cat\n", "row 1 has path '/etc/hostname'"),
         ("path,label\nlink.png,cat\n", "row 1 has path 'link.png'"),
         ("path,label\ncat/a.png,cat\ncat/none.png,cat\n", "row 2 has path 'cat/none.png'"),
         ("path,label\ncat/a.png,cow\n", "cat/a.png: 'cow' is the name or number of no classes"),
@@ -429,118 +421,46 @@ def test_a_csv_file_lists_pictures_below_its_folder(own, text, expected):
         order = [("dog/a.PNG", 1, "dog"), ("cat/a.png", 0, "cat"), ("cat/b.jpg", 0, "cat")]
         assert rows(pictures_from(table, NAMES)) == order
     else:
-        message = said(pictures_from, table, NAMES)
+        message = refused(pictures_from, table, NAMES)
         assert message.startswith(str(table)) and expected in message
 
 
-def test_a_data_frame_lists_paths_or_images(own):
-    paths = pd.DataFrame({"path": [own / "dog/a.PNG"], "label": ["dog"]}, index=[7])
-    assert [(row.sample, row.label) for row in pictures_from(paths, NAMES)] == [(0, 1)]
-    mine = RGB.copy()
-    images = [mine, Image.fromarray(RGB), torch.tensor(RGB).permute(2, 0, 1), encoded(RGB)]
-    frame = pd.DataFrame({"image": images, "label": np.array([3, 0, 1, 2], np.int32)})
+def test_a_data_frame_lists_paths(own, monkeypatch):
+    monkeypatch.chdir(own)
+    frame = pd.DataFrame({"path": [own / "dog/a.PNG", "cat/a.png"], "label": ["dog", 0]}, [7, 7])
     pictures = pictures_from(frame, NAMES)
-    mine[:] = 0  # the set keeps what it was given
-    assert pictures.labels() == [3, 0, 1, 2]
-    for sample in range(4):
-        np.testing.assert_array_equal(np.asarray(pictures.read(sample)), RGB)
+    assert [(row.sample, row.label) for row in pictures] == [(0, 1), (1, 0)]
+    monkeypatch.chdir("/")
+    assert pictures.read(1).getpixel((0, 0)) == (10, 10, 10)
 
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        (None, "the data frame is a NoneType; expected one of pandas"),
-        ({"path": [], "label": []}, "has 0 rows and the columns path, label; expected some rows"),
-        ({"file": ["a"], "label": [0]}, "the columns file, label; expected some rows and"),
-        (
-            pd.DataFrame([[RGB, 0, 1]], columns=["image", "label", "label"]),
-            "has 1 rows and the columns image, label, label; expected some rows and the columns la",
-        ),
-        ({"path": ["no.png"], "label": [0]}, "row 0 of the data frame has path 'no.png'; expected"),
-        ({"image": [RGB, np.nan], "label": [0, 1]}, "row 1 of the data frame: is a float"),
-        ({"image": [RGB], "label": [1.0]}, "row 0: 1.0 is the name or number of no classes"),
-        ({"image": [RGB], "label": [None]}, "row 0: None is the name or number of no classes"),
-        ({"image": [RGB], "label": [-1]}, "row 0: -1 is the name or number of no classes"),
+        ({"path": [], "label": []}, "no rows; expected at least one"),
+        ({"file": ["a"], 3: [0]}, "expected one column 'path'; found file, 3"),
+        (pd.DataFrame([["a", 0, 1]], columns=["path", "label", "label"]),
+         "expected one column 'label'; found path, label, label"),
+        ({"path": ["no.png"], "label": [0]}, "row 1 has path 'no.png'; expected an existing file"),
+        ({"path": [np.nan], "label": [0]}, "row 1 has path nan; expected"),
+        ({"path": ["a" * 5000], "label": [0]}, "row 1 has path 'aaa"),
     ],
-)
+)  # fmt: skip
 def test_a_data_frame_that_is_not_as_expected_is_named(columns, expected):
-    frame = columns if columns is None else pd.DataFrame(columns)
-    assert expected in said(data_frame, frame, NAMES)
+    message = refused(pictures_from, pd.DataFrame(columns), NAMES)
+    assert message.startswith(f"the data frame: {expected}")
 
 
 def test_a_torch_dataset_is_read_again_when_it_is_needed():
     chw = torch.tensor(RGB).permute(2, 0, 1)[None].repeat(3, 1, 1, 1) / 255
-    tensors = torch.utils.data.TensorDataset(chw, torch.tensor([2, 0, 1], dtype=torch.int32))
+    tensors = TensorDataset(chw, torch.tensor([2, 0, 1], dtype=torch.int32))
     pictures = pictures_from(tensors, NAMES)
     assert pictures.labels() == [2, 0, 1]
     np.testing.assert_array_equal(np.asarray(pictures.read(2)), RGB)
     assert pictures.sha256() == pictures_from(list(tensors), NAMES).sha256()
     chw[2] = 0
-    assert "sample 2 (item 2): another picture than before" in said(pictures.read, 2)
-    hugging = [{"image": Image.fromarray(RGB), "label": 1}]
-    assert pictures_from(hugging).class_names == ["0", "1"]
-
-
-class Own(list):
-    """A torch Dataset of one picture of each class, which says its own classes."""
-
-    def __init__(self, classes, **said):
-        super().__init__((RGB, label) for label in range(len(classes)))
-        self.__dict__.update(said or {"classes": classes})
-
-
-WAYS = {
-    "torchvision": Own,
-    "a subset": lambda classes: torch.utils.data.Subset(Own(classes), range(len(classes))),
-    "hugging face": lambda names: Own(names, features={"label": SimpleNamespace(names=names)}),
-    "pictures": lambda classes: Pictures(
-        "", classes, [Picture(n, str(n), n, name, RGB) for n, name in enumerate(classes)]
-    ),
-}
-IMAGENET = imagenet_classes()
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    ("own", "names", "labels"),
-    [
-        (["ant", "cat"], ["ant", "bee", "cat"], [0, 2]),
-        (["ant", "bee", "cat"], ["cat", "bee", "ant"], [2, 1, 0]),
-        (["bee"], ["ant", "bee"], [1]),
-        (["Cafe\u0301", "tea"], ["tea", "Caf\u00e9"], [1, 0]),
-        (TEXTS, [str(number) for number in range(12)], [0, 1, 10, 11, *range(2, 10)]),
-        (["tench", "goldfish"], IMAGENET, [0, 1]),
-        # None of one is in the other: no order can be checked.
-        (["n01440764", "n02102040"], ["tench", "springer"], [0, 1]),
-        (["tench, Tinca tinca", "hen"], ["tench", "hen"], [0, 1]),
-        (NAMES, NAMES, [0, 1, 2, 3]),
-        (["ant", "bee", "cow"], ["ant", "bee", "cat"], None),
-        (["Ant", "Bee"], ["bee", "ant"], None),
-        (["n01440764", "n02102040", "n02979186"], IMAGENET, None),
-        (["crane", "cat", "dog", "crane"], NAMES, None),
-        (["ant", "cow"], ["ant", "bee", "cat"], None),
-    ],
-)
-def test_the_numbers_of_a_set_count_through_its_own_classes(way, own, names, labels):
-    given = WAYS[way](own)
-    if labels is None:
-        message = said(pictures_from, given, names)
-        assert f"in all), and the set's own classes are {str(own)[:20]}" in message
-    else:
-        pictures = pictures_from(given, names)
-        names = [unicodedata.normalize("NFC", name) for name in names]
-        assert (pictures.labels(), pictures.class_names) == (labels, names)
-        assert [row.class_name for row in pictures] == [names[label] for label in labels]
-
-
-def test_a_set_s_own_classes_are_found():
-    assert own_names(Own([("tench", "Tinca tinca"), ("hen",)])) == ["tench, Tinca tinca", "hen"]
-    assert own_names(Own(np.array(["a", "b"]))) == ["a", "b"]
-    for source in ("folder", pd.DataFrame({"classes": ["a", "b"]}), [(RGB, 0)], None):
-        assert own_names(source) is None
-    three = Own(["a", "b", "c"])
-    three.classes = ["a", "b"]
-    assert "item 2: 2 is the name or number of no" in said(pictures_from, three, ["b", "a", "c"])
+    said = "sample 2 (item 2): the picture has changed since the pictures were opened"
+    assert said in refused(pictures.read, 2)
 
 
 @pytest.mark.parametrize(
@@ -548,12 +468,11 @@ def test_a_set_s_own_classes_are_found():
     [
         ([], "the data set is empty"),
         ([RGB], "item 0 of the data set is a ndarray; expected (picture, label)"),
-        ([(RGB / 64, 0)], "item 0 of the data set: has values from"),
-        ([(RGB, 4)], "item 0: 4 is the name or number of no classes"),
+        ([(RGB / 64, 0)], "sample 0 (item 0): has values from"),
     ],
 )
 def test_a_dataset_that_is_not_as_expected_is_named(dataset, expected):
-    assert expected in said(pictures_from, dataset, NAMES)
+    assert expected in refused(lambda: pictures_from(dataset, NAMES).sha256())
 
 
 # --- the photographs, and what is shipped -------------------------------------------------------
@@ -583,9 +502,9 @@ def test_labels_count_from_1_on_disk_and_from_0_in_memory(nips):
     assert (photo.author, photo.license) == ("André O'Neil", "CC BY 2.0")
     assert photo.license_url == "https://creativecommons.org/licenses/by/2.0/"
     assert photo.page_url == "https://example.org/1"
+    assert pictures_from(nips, {n: f"c{n}" for n in range(8)}).picture(1).class_name == "c7"
     (nips / "categories.csv").unlink()
     assert nips2017(nips).picture(0).class_name == "tench"
-    assert nips2017(nips, {str(n): f"c{n}" for n in range(8)}).picture(1).class_name == "c7"
 
 
 def test_a_set_with_gaps_keeps_the_numbers_of_the_table(nips):
@@ -595,7 +514,7 @@ def test_a_set_with_gaps_keeps_the_numbers_of_the_table(nips):
     with pytest.warns(UserWarning, match=r"left out 3 files: p0\.png \(absent\), p2"):
         pictures = nips2017(nips)
     assert pictures.samples == [1, 3] and pictures.every(3).samples == [3]
-    assert "there is no sample 0; expected one of 1, 3." in said(pictures.picture, 0)
+    assert "there is no sample 0; expected one of 1, 3." in refused(pictures.picture, 0)
 
 
 TABLE, CATEGORIES = "dev_dataset.csv", "categories.csv"
@@ -605,47 +524,34 @@ TABLE, CATEGORIES = "dev_dataset.csv", "categories.csv"
     ("file", "old", "new", "expected"),
     [
         *((TABLE, "p1,8", f"p1,{bad}", f"row 2 has TrueLabel {bad!r}; expected a number from 1")
-          for bad in ("0", "11", "-1", "1.0", "cat", "", "9999999999", " 1", "８")),
+          for bad in ("0", "11", "1.0", "cat", "", "9999999999", " 1", "８")),
         *((TABLE, "p1,", f"{bad},", f"row 2 has ImageId {bad!r}; expected letters, digits")
-          for bad in ("../p1", "/etc/passwd", "a/b", r"..\p1", "..", ".hidden", "C:x", "")),
+          for bad in ("../p1", "/etc/passwd", r"..\p1", "..", ".hidden", "C:x", "")),
         (TABLE, "p1,", "p0,", "an ImageId occurs twice"),
         (TABLE, "TrueLabel", "Label", "expected one column 'TrueLabel'; found ImageId, Label"),
-        (TABLE, "p1,8,", "p1,", "row 2 has not as many fields as the header, 5"),
+        (TABLE, "p1,8,", "p1,8,,", "not a CSV file in UTF-8"),
         (TABLE, "p1,8", 'p1,"8', "not a CSV file in UTF-8"),
+        (TABLE, "p1,8", "p1,8\udcff", "not a CSV file in UTF-8"),
         (CATEGORIES, "CategoryId", "Id", "expected one column 'CategoryId'"),
-        (CATEGORIES, "\n2,", "\n3,", "row 2 has CategoryId '3'; expected 2"),
-        (CATEGORIES, '"class 2, NA"', "class 2, NA", "row 2 has not as many fields"),
+        (CATEGORIES, "\n2,", "\n3,", "expected each CategoryId from 1 to 10, in this order"),
+        (CATEGORIES, '"class 1, NA"', "class 1, NA", "not a CSV file in UTF-8 (row 1 has more"),
+        (CATEGORIES, '"class 2, NA"', "class 2, NA", "not a CSV file in UTF-8"),
     ],
 )  # fmt: skip
 def test_a_table_that_is_not_as_expected_is_named(nips, file, old, new, expected):
     text = (nips / file).read_text("utf-8")
     assert old in text
-    (nips / file).write_text(text.replace(old, new, 1), "utf-8")
-    assert said(nips2017, nips).startswith(f"{nips / file}: {expected}")
+    (nips / file).write_text(text.replace(old, new, 1), "utf-8", "surrogateescape")
+    assert refused(nips2017, nips).startswith(f"{nips / file}: {expected}")
 
 
 def test_files_that_are_not_there_are_named(nips):
     for path in (nips / "images").iterdir():
         path.unlink()
-    assert said(nips2017, nips).endswith("none of the 4 photographs of dev_dataset.csv is there.")
+    assert "none of the 4 photographs of dev_dataset.csv is there" in refused(nips2017, nips)
     (nips / "images").rmdir()
-    assert "images: no such folder" in said(nips2017, nips)
-    (nips / TABLE).write_bytes("é".encode("latin-1"))
-    assert "dev_dataset.csv: not a CSV file in UTF-8" in said(nips2017, nips)
-    assert "no such file" in said(nips2017, nips / "nowhere")
-
-
-def test_whatever_the_tables_the_answer_is_a_set_or_a_sentence(nips):
-    dice, read = random.Random(0), 0
-    whole = {name: (nips / name).read_bytes() for name in (TABLE, CATEGORIES)}
-    for number in range(200):
-        for turn, (name, content) in enumerate(whole.items()):
-            (nips / name).write_bytes(mutated(dice, content) if number % 2 == turn else content)
-        try:
-            read += len(nips2017(nips)) > 0
-        except InputError as error:
-            assert "\n" not in str(error)
-    assert 0 < read < 200
+    assert "images: No such file or directory" in refused(nips2017, nips)
+    assert "No such file" in refused(nips2017, nips / "nowhere")
 
 
 def test_the_fingerprint_covers_pictures_labels_and_names(nips):
@@ -661,6 +567,22 @@ def test_the_fingerprint_covers_pictures_labels_and_names(nips):
     assert len(seen | {nips2017(nips).sha256()}) == 4
 
 
+def test_a_file_that_is_exchanged_is_not_read_under_the_old_fingerprint(nips):
+    pictures, file = nips2017(nips), nips / "images" / "p1.png"
+    before = file.stat()
+    file.write_bytes(encoded(RGB))
+    assert pictures.read(1).tobytes() == RGB.tobytes()  # not yet known by any fingerprint
+    known = pictures.sha256()
+    file.write_bytes(encoded(RGB))  # a copy of the same
+    assert pictures.read(1).tobytes() == RGB.tobytes()
+    file.write_bytes(encoded(RGB[::-1]))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert refused(pictures.read, 1).startswith(f"{file}: the picture has changed since")
+    assert pictures.sha256() == known != nips2017(nips).sha256()
+    file.unlink()
+    assert f"{file}: not readable" in refused(pictures.read, 1)
+
+
 def test_what_is_shipped_is_free_to_publish_and_labeled():
     assert len(set(imagenet_classes())) == 1000
     photos = photographs()
@@ -673,22 +595,3 @@ def test_what_is_shipped_is_free_to_publish_and_labeled():
     toys = demo_toys()
     assert (len(toys), len({toy.name for toy in toys})) == (1000, 1000)
     assert toys.read(999).size == (256, 256)
-    assert "class_names is ['cat', 'dog', 'crane', 'crane'] (4 in all), and" in said(
-        pictures_from, photos, NAMES
-    )
-
-
-def test_classes_count_where_nothing_may_transform_the_labels(tmp_path):
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
-    folder, swapped = ["dog", "cat"], {"target_transform": lambda label: 1 - label}
-    found = {
-        "as it is": ImageFolder(tmp_path),
-        "a subset": Subset(ImageFolder(tmp_path), [0, 1]),
-        "two of a kind": ConcatDataset([ImageFolder(tmp_path)] * 2),
-        "transformed": ImageFolder(tmp_path, **swapped),
-        "some transformed": Subset(ImageFolder(tmp_path, **swapped), [0, 1]),
-    }
-    for what, dataset in found.items():
-        assert [p.label for p in torch_dataset(dataset, folder)][:2] == [1, 0], what

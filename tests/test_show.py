@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from fgsm_lib import InputError, attacks, figures
-from fgsm_lib.datasets import Picture
+from fgsm_lib.pictures import Picture
 from fgsm_lib.show import MYST, Widget, credit, escape, readable, slider
 from fgsm_lib.study import Case
 

@@ -17,7 +17,7 @@ from doit.exceptions import TaskFailed
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from fgsm_lib import datasets, shipped
+from fgsm_lib import datasets
 from fgsm_lib.profiles import Profile
 from fgsm_lib.words import escape, readable, short_name
 
@@ -91,9 +91,13 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
 
 def case_title(profile: Profile, sample: str | int) -> str:
     """The title of a case study: "Coffee: espresso", or "Sample 766: barrel"."""
-    shipped_sets = {"toys": shipped.demo_toys, "photographs": shipped.photographs}
-    shipped_set = shipped_sets.get(profile.pictures)
-    pictures = shipped_set() if shipped_set else datasets.pictures_from(profile.data)
+    shipped_sets = {"toys": datasets.demo_toys, "photographs": datasets.photographs}
+    if profile.pictures in shipped_sets:
+        pictures = shipped_sets[profile.pictures]()
+    else:  # as study.open_study opens them
+        is_nips = (Path(profile.data) / "dev_dataset.csv").is_file()
+        names = None if is_nips else datasets.imagenet_classes()
+        pictures = datasets.pictures_from(profile.data, names)
     numbers = {row.name: row.sample for row in pictures}
     picture = pictures.picture(numbers.get(sample, sample))
     name = escape(short_name(picture.class_name))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from fgsm_lib.datasets import Picture, Pictures
+    from fgsm_lib.pictures import Picture, Pictures
 
 _FOLDER = Path(__file__).parent
 SOURCE = "GoogLeNet, original page"
