@@ -53,7 +53,7 @@ def load_classifier(
             normalized: torchvision's way is assumed, for GoogLeNet and Inception with
             ``transform_input=True``. For other weights build the network: ``own_study(network, …)``
             or ``Classifier(network, …)``.
-        sha256: what the hash of the weights file has to be, if it is pinned.
+        sha256: what the hash of the weights file has to be or to begin with, if it is pinned.
         device: a GPU if there is one, by default.
 
     Raises:

@@ -15,7 +15,6 @@ from networks import Around, refused
 from torch import nn
 
 from fgsm_lib import attacks
-from fgsm_lib.classifiers import Classifier
 
 WEIGHTS = [1.0, -2.0, 0.5, 1.0], [0.0] * 4
 FOUR = torch.tensor([0.2, 0.6, 0.5, 0.9]).view(1, 1, 2, 2)
@@ -40,19 +39,12 @@ def test_the_example_of_four_pixels():
     model = networks.linear(*WEIGHTS)
     changed = attacks.fgsm(model, FOUR, [0], 0.1)
     torch.testing.assert_close(changed.flatten(), torch.tensor([0.1, 0.7, 0.4, 0.8]))
+    assert torch.equal(attacks.fgsm(model, FOUR, [1], 0.1, targeted=True), changed)
+    gradient, _ = attacks.input_gradient(model, FOUR, [0], "true_logit")
+    assert gradient.flatten().tolist() == [-1, 2, -0.5, -1]
     before, after = (model(x).softmax(1)[0] for x in (FOUR, changed))
     assert before.max().item() == before[0].item() == pytest.approx(0.537, abs=5e-4)
     assert after.max().item() == after[1].item() == pytest.approx(0.574, abs=5e-4)
-
-
-def test_gradients_by_hand():
-    """Of cross-entropy (p_0 - 1) w; of the true logit -w."""
-    gradient, logits = attacks.input_gradient(networks.linear(*WEIGHTS), FOUR, [0])
-    torch.testing.assert_close(logits, torch.tensor([[0.15, 0.0]]))
-    expected = (1 / (1 + math.exp(-0.15)) - 1) * torch.tensor(WEIGHTS[0])
-    torch.testing.assert_close(gradient.flatten(), expected)
-    gradient, _ = attacks.input_gradient(networks.linear(*WEIGHTS), FOUR, [0], "true_logit")
-    assert gradient.flatten().tolist() == [-1, 2, -0.5, -1]
 
 
 def test_what_is_zero_stays_and_what_leaves_the_range_is_clipped():
@@ -164,13 +156,6 @@ def test_the_gradient_is_the_slope_and_does_not_depend_on_batch_mates(tiny, pixe
     )
     # Central differences of 1e-6 in float64 are good to about 1e-9.
     assert together[2, 1, 7, 3].item() == pytest.approx((up - down).item() / 2e-6, abs=1e-8)
-
-
-def test_targeted_steps_toward_the_target(classifier, pixels):
-    images, target = pixels(4), torch.tensor([7, 7, 7, 7])
-    toward = attacks.fgsm(classifier, images, target, 1 / 255, targeted=True)
-    before, after = (classifier(x).softmax(1)[:, 7] for x in (images, toward))
-    assert (after > before).all()
 
 
 @pytest.mark.parametrize("epsilon_255", [0.5, 128])
@@ -316,26 +301,16 @@ def test_a_gradient_that_is_no_number_names_the_image(pixels):
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def test_random_directions_depend_on_the_seed_alone(pixels):
-    image = pixels(1, shape=(3, 100, 100))[0]
-    state = torch.get_rng_state()
-    for draw in (attacks.random_signs, attacks.random_start):
-        first = draw(image, seed=5)
-        assert first.shape == image.shape
-        assert first.abs().max() <= 1
-        # 30 000 fair signs have a mean within 0.006, times five.
-        assert abs(first.mean().item()) < 0.03
-        assert torch.equal(first, draw(image / 2, seed=5))
-        assert not torch.equal(first, draw(image, seed=6))
-    assert set(attacks.random_signs(image, 5).unique().tolist()) == {-1.0, 1.0}
+@pytest.mark.parametrize("draw", [attacks.random_signs, attacks.random_start])
+def test_random_directions_depend_on_the_seed_alone(pixels, draw):
+    image, state = pixels(1, shape=(3, 100, 100))[0], torch.get_rng_state()
+    first = draw(image, seed=5)
+    assert first.abs().max() <= 1
+    assert first.abs().min() == 1 or draw is attacks.random_start
+    assert abs(first.mean().item()) < 0.03  # of 30 000 fair signs within 0.006, times five
+    assert torch.equal(first, draw(image / 2, seed=5))
+    assert not torch.equal(first, draw(image, seed=6))
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_perturb_writes_where_it_is_told(pixels):
-    images = pixels(2)
-    out, signs = torch.empty_like(images), attacks.random_signs(images, 0)
-    assert attacks.perturb(images, signs, 0.1, out=out) is out
-    assert torch.equal(out, attacks.perturb(images, signs, 0.1))
 
 
 def test_eight_bits_are_what_a_file_keeps():
@@ -344,17 +319,6 @@ def test_eight_bits_are_what_a_file_keeps():
     steps = torch.tensor([0.4, 0.6, -0.4, 3.7])
     kept = attacks.eight_bit((100 + steps) / 255) * 255 - 100
     torch.testing.assert_close(kept, torch.tensor([0.0, 1, 0, 4]), rtol=0, atol=1e-4)
-
-
-def test_the_image_s_own_range_is_taken_over_all_channels():
-    """Each channel gets its own bounds in pixel space, from one range in normalized space."""
-    classifier = Classifier(networks.seeded(), range(10), mean=(0.5,) * 3, std=(0.1, 0.2, 0.4))
-    image = torch.full((1, 3, 2, 2), 0.5)
-    image[0, 0, 0, 0] = 0.4  # normalized -1, the minimum
-    image[0, 1, 0, 0] = 0.6  # normalized 0.5, the maximum
-    low, high = attacks.clip_bounds(image, classifier, "image")
-    torch.testing.assert_close(low.flatten(), torch.tensor([0.4, 0.3, 0.1]))
-    torch.testing.assert_close(high.flatten(), torch.tensor([0.55, 0.6, 0.7]))
 
 
 # --- beside other implementations ----------------------------------------------------------------
