@@ -1,8 +1,8 @@
 """The Fast Gradient Sign Method, as a small library for notebooks.
 
 Read in this order: ``attacks`` (the method; its arguments are looked at in ``checks``),
-``classifiers`` (a network behind its preprocessing), ``networks`` and ``weights`` (where it comes
-from), ``pictures``, ``classes`` and ``datasets`` (what is attacked), ``sweep`` and ``store`` (many
+``classifiers`` (a network behind its preprocessing), ``weights`` (where it comes from),
+``pictures``, ``classes`` and ``datasets`` (what is attacked), ``sweep`` and ``store`` (many
 pictures at many ε, kept), ``offered`` (and handed on), ``study`` (all of it opened at once),
 ``analysis`` and ``perception`` (what tables and pictures say), ``figures`` and ``show`` (how it is
 shown).

@@ -1,6 +1,6 @@
 """The Fast Gradient Sign Method (Goodfellow et al. 2015) and its iterative relatives, in pixels.
 
-Images are a batch of floats (N, ...), usually (N, 3, H, W), with values in [0, 1]. Epsilon is a
+Images are a batch of 32 or 64 bit floats (N, ...), usually (N, 3, H, W), in [0, 1]. Epsilon is a
 fraction of that range: 6/255 lets each channel of each pixel change by up to six of its 255 steps.
 No function here changes its inputs, and none leaves a gradient behind, neither on the images nor
 on the weights.
@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from fgsm_lib import InputError
 from fgsm_lib.checks import (
     GradientError,
+    check_choice,
     check_classifier,
     check_images,
     class_indices,
     logits_of,
-    start_in_ball,
     step_sizes,
 )
 
@@ -79,27 +79,23 @@ def input_gradient(
             whose sign would count as 0 and pass for an attack that was resisted.
     """
     check_images(images)
-    climbed = _objective(objective)
+    check_choice("objective", objective, OBJECTIVES)
     check_classifier(classifier)
     with torch.inference_mode(False), torch.enable_grad():
         pixels = images.detach().clone().requires_grad_(True)
         logits = logits_of(classifier, pixels.clone())  # which it may overwrite
         labels = class_indices(labels, logits).clone()  # of inference_mode, autograd takes none
-        loss = climbed(logits, labels)
-        if not loss.requires_grad:
-            raise InputError(_NO_GRADIENT)
-        (gradient,) = torch.autograd.grad(loss, pixels, allow_unused=True)
+        loss, gradient = OBJECTIVES[objective](logits, labels), None
+        if loss.requires_grad:
+            (gradient,) = torch.autograd.grad(loss, pixels, allow_unused=True)
     if gradient is None:
-        raise InputError(_NO_GRADIENT)
+        raise InputError(
+            "the classifier's answer does not depend on the pixels by a gradient (a detach(), a "
+            "rounding or NumPy on the way?); expected one that autograd can follow to the image."
+        )
     if not bool(gradient.isfinite().all()):
         raise GradientError([i for i, one in enumerate(gradient) if not bool(one.isfinite().all())])
     return InputGradient(gradient.detach(), logits.detach())
-
-
-_NO_GRADIENT = (
-    "the classifier's answer does not depend on the pixels by a gradient (a detach(), a rounding "
-    "or NumPy on the way?); expected one that autograd can follow back to the image."
-)
 
 
 def fgsm(
@@ -176,9 +172,16 @@ def pgd(
         raise InputError(f"steps is {steps!r}; expected a whole number above 0.")
     check_images(images)
     step_size = step_sizes(step_size, images, "step_size")
-    start = None if start is None else start_in_ball(start, images)
     ball = perturb(images, -1.0, epsilon), perturb(images, 1.0, epsilon)
-    changed = images if start is None else perturb(images, start, epsilon, ball)
+    changed = images
+    if start is not None:
+        check_images(start, "start", low=-1.0)
+        if start.shape != images.shape:
+            raise InputError(
+                f"start has shape {tuple(start.shape)}; expected that of images, "
+                f"{tuple(images.shape)}."
+            )
+        changed = perturb(images, start.detach().to(images), epsilon, ball)
     for _ in range(steps):
         gradient, _ = input_gradient(classifier, changed, labels, objective)
         changed = perturb(changed, _step(gradient, targeted), step_size, ball)
@@ -187,8 +190,7 @@ def pgd(
 
 def _step(gradient: torch.Tensor, targeted: bool) -> torch.Tensor:
     """The direction of a step: up the objective, or down toward a target."""
-    if not isinstance(targeted, bool):
-        raise InputError(f"targeted is {targeted!r}; expected True or False.")
+    check_choice("targeted", targeted, (True, False))
     return -gradient.sign() if targeted else gradient.sign()
 
 
@@ -206,37 +208,13 @@ def perturb(
     """
     epsilon = step_sizes(epsilon, images)
     low, high = bounds
-    if images.dtype in (torch.float16, torch.bfloat16):
-        moved = _perturb_coarse(images.detach(), direction, epsilon, low, high)
-        return moved if out is None else out.copy_(moved)
+    if images.dtype in (torch.float16, torch.bfloat16):  # rounding could go beyond epsilon
+        raise InputError(f"images holds {images.dtype}; expected floats of 32 or 64 bits.")
     if epsilon.ndim == 0 and torch.is_tensor(direction):  # one pass over the memory, not two
         moved = torch.add(images.detach(), direction, alpha=float(epsilon), out=out)
     else:
         moved = torch.add(images.detach(), epsilon.to(images) * direction, out=out)
     return moved.clamp_(min=low, max=high)
-
-
-def _perturb_coarse(
-    images: torch.Tensor,
-    direction: torch.Tensor | float,
-    epsilon: torch.Tensor,
-    low: torch.Tensor | float,
-    high: torch.Tensor | float,
-) -> torch.Tensor:
-    """The same for 16-bit floats, whose spacing near 1 is of the size of a step.
-
-    Rounding to the nearest could move a value further than epsilon, so what went too far goes
-    back by one spacing.
-    """
-    epsilon = epsilon.to(images.device)
-    if torch.is_tensor(direction):
-        direction = direction.double()
-    moved = (images.double() + epsilon * direction).clamp(min=low, max=high).to(images.dtype)
-    too_far = (moved.double() - images.double()).abs() > epsilon
-    bits = torch.int16  # neighboring floats of one sign are neighboring whole numbers
-    nearer = torch.where(moved > images, -1, 1).to(bits)
-    back = (moved.contiguous().view(bits) + nearer).view(images.dtype)
-    return torch.where(too_far, back, moved)
 
 
 def eight_bit(images: torch.Tensor) -> torch.Tensor:
@@ -257,8 +235,7 @@ def clip_bounds(images: torch.Tensor, classifier: torch.nn.Module, clip: Clip = 
     Raises:
         InputError: ``clip`` is neither, or the classifier does not say how it normalizes.
     """
-    if not isinstance(clip, str) or clip not in ("valid", "image"):
-        raise InputError(f"clip is {clip!r}; expected 'valid' or 'image'.")
+    check_choice("clip", clip, ("valid", "image"))
     if clip == "valid":
         return 0.0, 1.0
     mean, std = getattr(classifier, "mean", None), getattr(classifier, "std", None)
@@ -292,9 +269,3 @@ def random_start(image: torch.Tensor, seed: int) -> torch.Tensor:
     """Uniform in [-1, 1] at every value of an image, by a seed: where PGD starts in its ball."""
     generator = torch.Generator().manual_seed(seed)
     return (2 * torch.rand(image.shape, generator=generator) - 1).to(image)
-
-
-def _objective(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    if not isinstance(name, str) or name not in OBJECTIVES:
-        raise InputError(f"objective is {name!r}; expected {' or '.join(map(repr, OBJECTIVES))}.")
-    return OBJECTIVES[name]

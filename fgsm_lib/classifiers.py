@@ -5,46 +5,39 @@ attack never has to know about means and standard deviations. The network measur
 one given: the caller's stays as it was, its mode, gradients, layout and device included.
 """
 
-import importlib.util
+import copy
+import hashlib
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
-from pathlib import Path
+from types import CodeType, FunctionType
 
 import torch
 from PIL import Image
+from torch.utils._pytree import tree_leaves
 
 from fgsm_lib import InputError
 from fgsm_lib.attacks import OBJECTIVES, input_gradient
-from fgsm_lib.checks import answer_of
+from fgsm_lib.checks import logits_of
 from fgsm_lib.classes import class_list
-from fgsm_lib.networks import copied, held, network_sha256
 from fgsm_lib.pictures import open_picture
+from fgsm_lib.words import first_line
 
-
-def _extension_loads() -> bool:
-    """Whether torchvision's C++ extension fits this build of torch; a CPU build's may not."""
-    package = Path(importlib.util.find_spec("torchvision").origin).parent
-    try:
-        for library in package.glob("_C*.*"):  # _C.so; _C_stable.so from torchvision 0.29 on
-            torch.ops.load_library(library)
-    except OSError:
-        return False
-    return hasattr(torch.ops.torchvision, "nms")
-
-
-if not _extension_loads():  # only detectors need these two, but torchvision insists on them
+try:
+    import torchvision  # noqa: F401
+except RuntimeError:  # its C++ extension does not fit this build of torch; a CPU build's may not
+    # Only detectors need these two, but torchvision insists on them.
     _library = torch.library.Library("torchvision", "DEF")
     _library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from torchvision import models, transforms  # noqa: E402, F401 - weights.py takes models from here
+from torchvision import models, transforms  # noqa: F401 - weights.py takes models from here
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-MOST_PIXELS = 10_000  # of a side that a network sees; beyond, it is a slip of the pen
-MOST_NARROW = 100
+# Pixels of a side that a network sees, and long side to short: beyond, it is a slip of the pen.
+MOST_PIXELS, MOST_NARROW = 10_000, 100
 
 Size = int | tuple[int, int]
 
@@ -65,7 +58,7 @@ class Classifier(torch.nn.Module):
         mean, std: one value per channel, in pixels from 0 to 1.
         interpolation: "bilinear", "bicubic" or another name of torchvision's.
 
-    Raises InputError where an argument is not as above.
+    Raises InputError where an argument is not as above, or the network cannot be copied.
     """
 
     @torch.inference_mode(False)  # its tensors may be asked for a gradient later
@@ -89,22 +82,21 @@ class Classifier(torch.nn.Module):
             raise InputError(
                 "network holds a Classifier, which normalizes already; expected the network in it."
             )
-        names = class_list(class_names)
-        if names is None:
+        if class_names is None:
             raise InputError("class_names is None; expected one name per class, in logit order.")
-        self.class_names = names
+        self.class_names = class_list(class_names)
         self.resize, self.crop = _sizes(resize, crop)
         mean, std = _channel_values("mean", mean), _channel_values("std", std)
         if len(mean) != len(std) or min(std) <= 0:
             raise InputError(f"std is {std} for the mean {mean}; expected as many, above 0.")
-        self.interpolation = _interpolation(interpolation)
-        self.preprocessing = transforms.Compose(
-            [
-                transforms.Resize(self.resize, self.interpolation),
-                transforms.CenterCrop(self.crop),
-                transforms.ToTensor(),
-            ]
-        )
+        try:
+            self.interpolation = transforms.InterpolationMode(interpolation)
+        except ValueError as error:
+            known = ", ".join(mode.value for mode in transforms.InterpolationMode)
+            raise InputError(f"interpolation: {error}; expected one of {known}.") from None
+        resized = transforms.Resize(self.resize, self.interpolation)
+        cropped = transforms.CenterCrop(self.crop)
+        self.preprocessing = transforms.Compose([resized, cropped, transforms.ToTensor()])
         self.network = copied(network).eval()
         self.name = name or type(self.network).__name__
         self.sha256 = sha256 or network_sha256(self.network)
@@ -116,29 +108,29 @@ class Classifier(torch.nn.Module):
         # would also compute the gradients of all weights, twice the work, and throw them away.
         self.requires_grad_(False)
         self.eval()
-        # Half the time of the default layout on a CPU.
-        self._try_layout(torch.channels_last, set(network.modules()))
+        self._try(network)
 
-    def _try_layout(self, layout: torch.memory_format, given: set[torch.nn.Module]) -> None:
-        """Take a memory layout if the network runs in it; one that calls ``view`` may not.
+    def _try(self, given: torch.nn.Module) -> None:
+        """Find by a pass which ``layout`` works, and whether the network ``remembers`` it.
 
-        Sets ``remembers``: whether a pass leaves something behind, as activations that are kept or
-        what hooks write. Such a network runs one pass at a time.
-        InputError where the copy leads back to the modules that were given.
+        Channels last takes half the time on a CPU, but a network that calls ``view`` may not run
+        in it. One that leaves something behind (activations that it keeps, what hooks write) runs
+        one pass at a time. InputError where the pass leads back to the network that was given.
         """
-        modules = list(self.network.modules())
-        self.remembers = any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+        parts = set(given.modules())
+        leads_back = InputError(
+            f"a copy of {self.name} still runs the network itself, or writes into it; expected one "
+            "that refers to its own parts by self, not by a variable."
+        )
 
-        def refuse(module: torch.nn.Module, _) -> None:
-            if module in given:
-                raise InputError(
-                    f"a copy of {self.name} still runs the network itself; expected one that "
-                    "refers to its own parts by self, not by a variable."
-                )
+        def watch(module: torch.nn.Module, _) -> None:
+            if module in parts:
+                raise leads_back
 
-        self.to(memory_format=layout)
-        self.layout, before = layout, held(self.network)
-        watch = torch.nn.modules.module.register_module_forward_pre_hook(refuse)
+        self.layout = torch.channels_last
+        self.to(memory_format=self.layout)
+        theirs, ours = held(given), held(self.network)
+        watching = torch.nn.modules.module.register_module_forward_pre_hook(watch)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 self(torch.zeros(2, self.channels, *_pair(self.crop), device=self.device))
@@ -148,23 +140,18 @@ class Classifier(torch.nn.Module):
             self.layout = torch.contiguous_format
             self.to(memory_format=self.layout)
         finally:
-            watch.remove()
-        after = held(self.network)
-        same = len(after) == len(before) and all(
-            one is other and writes == written
-            for (one, writes), (other, written) in zip(after, before, strict=True)
-        )
-        self.remembers |= not same
+            watching.remove()
+        if held(given) != theirs:
+            raise leads_back
+        hooked = any(m._forward_hooks or m._forward_pre_hooks for m in self.network.modules())
+        self.remembers = hooked or held(self.network) != ours
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         normalized = ((pixels - self.mean) / self.std).to(self.dtype)
         answer = self.network(normalized.contiguous(memory_format=self.layout))
         logits = getattr(answer, "logits", answer)  # Hugging Face's models return an object
-        if not torch.is_tensor(logits) or logits.is_complex():
-            raise InputError(
-                f"{self.name} returned a {type(answer).__name__}; expected logits as a tensor."
-            )
-        return logits if logits.dtype == torch.float64 else logits.float()
+        coarse = getattr(logits, "dtype", None) in (torch.float16, torch.bfloat16)
+        return logits.float() if coarse else logits
 
     def to_pixels(self, picture: Image.Image) -> torch.Tensor:
         """A picture of any size -> float32 (C, H, W) in [0, 1], as the classifier receives it.
@@ -208,16 +195,16 @@ def _sizes(resize: Size | None, crop: Size | None) -> tuple[Size, Size]:
 
 
 def _size(name: str, size: Size | None) -> Size | None:
-    sides = size if isinstance(size, list | tuple) else [size, size]
-    whole = all(isinstance(side, Integral) and 0 < side <= MOST_PIXELS for side in sides)
-    if size is not None and not (whole and len(sides) == 2):
-        raise InputError(
-            f"{name} is {size!r}; expected pixels, or (height, width) in pixels, up to "
-            f"{MOST_PIXELS:,}."
-        )
     if size is None:
         return None
-    return tuple(map(int, size)) if isinstance(size, list | tuple) else int(size)
+    two = isinstance(size, list | tuple)
+    sides = size if two else [size, size]
+    whole = all(isinstance(side, Integral) and 0 < side <= MOST_PIXELS for side in sides)
+    if not (whole and len(sides) == 2):
+        raise InputError(
+            f"{name} is {size!r}; expected pixels, or (height, width), up to {MOST_PIXELS:,}."
+        )
+    return tuple(map(int, sides)) if two else int(size)
 
 
 def _pair(size: Size) -> tuple[int, int]:
@@ -237,41 +224,100 @@ def _channel_values(name: str, values: Sequence[float]) -> list[float]:
     return listed
 
 
-def _interpolation(value: str | transforms.InterpolationMode) -> transforms.InterpolationMode:
+# --- any network: a copy, and a fingerprint ------------------------------------------------------
+
+
+def copied(network: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy with its hooks; of a compiled network, as it was before.
+
+    A hook that is a function stays the same function, and writes where it always wrote.
+    InputError where there is no copy.
+    """
+    network = getattr(network, "_orig_mod", network)
+    if any(map(torch.nn.parameter.is_lazy, network.parameters())):
+        raise InputError("network has weights without a shape; expected one that has run once.")
     try:
-        return transforms.InterpolationMode(value)
-    except ValueError:
-        known = ", ".join(mode.value for mode in transforms.InterpolationMode)
-        raise InputError(f"interpolation is {value!r}; expected one of {known}.") from None
+        # What autograd computed (a weight that a norm sets, kept features) torch does not copy.
+        computed = [tensor for tensor in held(network) if not tensor.is_leaf]
+        with torch.no_grad():
+            return copy.deepcopy(network, {id(tensor): tensor.clone() for tensor in computed})
+    except Exception as error:  # a network may hold anything: an open file, a lock
+        raise InputError(
+            f"network cannot be copied ({first_line(error)}); expected one that copy.deepcopy can "
+            "copy, because what is measured is a copy."
+        ) from None
+
+
+def held(network: torch.nn.Module) -> dict[torch.Tensor, int]:
+    """The tensors that modules hold, in lists and dictionaries too, and how often each was written.
+
+    They are others after a pass that keeps activations. As long as this lives they do, too, so
+    none takes the place of another.
+    """
+    values = tree_leaves([vars(module) for module in network.modules()])
+    tensors = [value for value in values if torch.is_tensor(value)]
+    return {tensor: 0 if tensor.is_inference() else tensor._version for tensor in tensors}
+
+
+def network_sha256(network: torch.nn.Module) -> str:
+    """A fingerprint of what a network is: layers, code, settings, weights, all its buffers.
+
+    What it does is seen by the ``probe`` of a table, see ``store``.
+    """
+    facts = [repr(network)]
+    for name, module in network.named_modules():
+        kinds = [kind for kind in type(module).__mro__ if not kind.__module__.startswith("torch.")]
+        facts += [name, *(fact for place in (module, *kinds) for fact in _facts(vars(place)))]
+    # Where in memory something lies says nothing.
+    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-fA-F]+", "", "\n".join(facts)).encode())
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _facts(place: Mapping[str, object]) -> Iterator[str]:
+    """The settings of a module or its class, and its functions with the constants they name."""
+    for name, value in sorted(place.items()):
+        if isinstance(value, FunctionType):
+            known = [(n, value.__globals__.get(n)) for n in value.__code__.co_names]
+            named = [pair for pair in known if isinstance(pair[1], int | float | str | tuple)]
+            yield f"{name} {_written(value.__code__)} {named}"
+        elif name[0] != "_" and name != "training" and "tensor(" not in repr(value):
+            yield f"{name} {value!r}"
+
+
+def _written(code: CodeType) -> list:
+    """What a function does, without its file and line numbers."""
+    inner = [_written(c) if isinstance(c, CodeType) else c for c in code.co_consts]
+    plain = [c for c in inner if not isinstance(c, frozenset)]  # printed in any order
+    return [code.co_code, code.co_names, plain]
 
 
 # --- the door ------------------------------------------------------------------------------------
 
 
 def check_door(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> None:
-    """One trial pass forward and backward; InputError where measuring would mislead.
+    """Trial passes forward and backward; InputError where measuring would mislead.
 
     Args:
-        classifier: behind its preprocessing.
         images: a few real pictures, floats (N, C, H, W) in [0, 1], N of at least 2.
         labels: int64 (N,).
     """
-    logits = _trial_logits(classifier, images)
+    with torch.no_grad():
+        logits, again, alone = (logits_of(classifier, x) for x in (images, images, images[:1]))
+    _check_logits(classifier, logits)
     size = float((logits - logits.mean(1, keepdim=True)).abs().max()) + 1e-6
     coarse = 20 if classifier.dtype in (torch.float16, torch.bfloat16) else 1
-    again, alone = _pass(classifier, images), _pass(classifier, images[:1])
-    if not torch.allclose(again, logits, rtol=0, atol=1e-5 * size * coarse):
-        raise InputError(
-            f"{classifier.name} gives two answers for the same pictures; expected one that does "
-            "not depend on chance (a dropout that is always on?)."
-        )
-    if alone.shape != logits[:1].shape or not torch.allclose(
-        alone, logits[:1], rtol=0, atol=1e-3 * size * coarse
+    for answer, most, on in (
+        (again, 1e-5, "chance (a dropout that is always on?)"),
+        (alone, 1e-3, "its neighbors in the batch (a batch norm without running statistics?)"),
     ):
-        raise InputError(
-            f"{classifier.name} answers differently for a picture alone and in a batch; expected "
-            "one that does not depend on its neighbors (a batch norm without running statistics?)."
-        )
+        if not torch.allclose(answer, logits[: len(answer)], rtol=0, atol=most * size * coarse):
+            raise InputError(
+                f"{classifier.name} gives two answers for the same picture; expected one that does "
+                f"not depend on {on}."
+            )
     gradients = (input_gradient(classifier, images, labels, name).gradient for name in OBJECTIVES)
     if not any(bool(gradient.any()) for gradient in gradients):
         raise InputError(
@@ -280,21 +326,13 @@ def check_door(classifier: Classifier, images: torch.Tensor, labels: torch.Tenso
         )
 
 
-def _pass(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
-    """One forward pass; InputError where the network refuses it."""
-    expected = "other values of resize, crop, or mean and std (one per channel)"
-    with torch.no_grad():
-        return answer_of(classifier, images, f"{classifier.name} does not take pictures", expected)
-
-
-def _trial_logits(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
-    """Logits of the trial pictures, of the right shape, finite, and no probabilities."""
-    logits = _pass(classifier, images)
-    count, expected = len(classifier.class_names), (len(images), len(classifier.class_names))
-    if logits.shape != expected:
+def _check_logits(classifier: Classifier, logits: torch.Tensor) -> None:
+    """One for each class name, finite, and no probabilities."""
+    count = len(classifier.class_names)
+    if logits.shape[1] != count:
         raise InputError(
-            f"{classifier.name} returned {tuple(logits.shape)} for {len(images)} pictures and "
-            f"{count} class names; expected logits of shape {expected}, one for each name."
+            f"{classifier.name} returned {logits.shape[1]} logits a picture for {count} class "
+            "names; expected one logit for each name."
         )
     if not bool(logits.isfinite().all()):
         raise InputError(f"{classifier.name} returned infinite logits or NaN; expected numbers.")
@@ -310,4 +348,3 @@ def _trial_logits(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
             "which are taken for logits; if they are probabilities of a sigmoid, give it without.",
             stacklevel=3,
         )
-    return logits

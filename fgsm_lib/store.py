@@ -327,6 +327,6 @@ def same_probe(one: Sequence[float], other: Sequence[float]) -> bool:
 def code_sha256() -> str:
     """A fingerprint of the code that decides a sweep's numbers."""
     here = Path(__file__).parent
-    names = "attacks checks classes classifiers datasets networks pictures sweep weights"
+    names = "attacks checks classes classifiers datasets pictures sweep weights"
     read = ((here / f"{name}.py").read_bytes() for name in names.split())
     return hashlib.sha256(b"".join(read)).hexdigest()

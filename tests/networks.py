@@ -87,15 +87,3 @@ class Twice(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.bn(self.conv(x)).relu()
         return self.head(self.bn(self.conv(x)).mean((2, 3)))
-
-
-class Viewing(Small):
-    """It flattens with ``view``, which works in one memory layout only."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Linear(16 * 8 * 8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.features(x)
-        return self.head(x.view(len(x), -1))

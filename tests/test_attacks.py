@@ -15,11 +15,10 @@ from networks import Around, refused
 from torch import nn
 
 from fgsm_lib import attacks
-from fgsm_lib.classifiers import Classifier
 
 WEIGHTS = [1.0, -2.0, 0.5, 1.0], [0.0] * 4
 FOUR = torch.tensor([0.2, 0.6, 0.5, 0.9]).view(1, 1, 2, 2)
-COARSE = {torch.float32: 1e-7, torch.float64: 1e-12, torch.float16: 0, torch.bfloat16: 0}
+ROUNDING = {torch.float32: 1e-7, torch.float64: 1e-12}
 
 epsilons = st.one_of(
     st.sampled_from([0.0, 0.1 / 255, 1 / 255, 6 / 255, 0.5, 1.0]), st.floats(0, 1, width=32)
@@ -40,19 +39,12 @@ def test_the_example_of_four_pixels():
     model = networks.linear(*WEIGHTS)
     changed = attacks.fgsm(model, FOUR, [0], 0.1)
     torch.testing.assert_close(changed.flatten(), torch.tensor([0.1, 0.7, 0.4, 0.8]))
+    assert torch.equal(attacks.fgsm(model, FOUR, [1], 0.1, targeted=True), changed)
+    gradient, _ = attacks.input_gradient(model, FOUR, [0], "true_logit")
+    assert gradient.flatten().tolist() == [-1, 2, -0.5, -1]
     before, after = (model(x).softmax(1)[0] for x in (FOUR, changed))
     assert before.max().item() == before[0].item() == pytest.approx(0.537, abs=5e-4)
     assert after.max().item() == after[1].item() == pytest.approx(0.574, abs=5e-4)
-
-
-def test_gradients_by_hand():
-    """Of cross-entropy (p_0 - 1) w; of the true logit -w."""
-    gradient, logits = attacks.input_gradient(networks.linear(*WEIGHTS), FOUR, [0])
-    torch.testing.assert_close(logits, torch.tensor([[0.15, 0.0]]))
-    expected = (1 / (1 + math.exp(-0.15)) - 1) * torch.tensor(WEIGHTS[0])
-    torch.testing.assert_close(gradient.flatten(), expected)
-    gradient, _ = attacks.input_gradient(networks.linear(*WEIGHTS), FOUR, [0], "true_logit")
-    assert gradient.flatten().tolist() == [-1, 2, -0.5, -1]
 
 
 def test_what_is_zero_stays_and_what_leaves_the_range_is_clipped():
@@ -97,7 +89,7 @@ def test_small_steps_turn_where_the_slope_does_and_stop_at_the_ball():
 @given(
     seed=seeds,
     epsilon=epsilons,
-    dtype=st.sampled_from(sorted(COARSE, key=str)),
+    dtype=st.sampled_from([*ROUNDING]),
     shape=st.sampled_from([(20,), (1, 28, 28), (3, 8, 12), (2, 3, 4, 5)]),
     each=st.booleans(),
     options=st.fixed_dictionaries(
@@ -119,7 +111,7 @@ def test_an_image_no_further_than_epsilon(pixels, seed, epsilon, dtype, shape, e
         assert changed.shape == images.shape
         assert changed.min() >= 0
         assert changed.max() <= 1
-        assert ((changed.double() - images.double()).abs() <= most + COARSE[dtype]).all()
+        assert ((changed.double() - images.double()).abs() <= most + ROUNDING[dtype]).all()
 
 
 @given(seed=seeds, epsilon=epsilons, clip=st.sampled_from(["valid", "image"]))
@@ -166,14 +158,7 @@ def test_the_gradient_is_the_slope_and_does_not_depend_on_batch_mates(tiny, pixe
     assert together[2, 1, 7, 3].item() == pytest.approx((up - down).item() / 2e-6, abs=1e-8)
 
 
-def test_targeted_steps_toward_the_target(classifier, pixels):
-    images, target = pixels(4), torch.tensor([7, 7, 7, 7])
-    toward = attacks.fgsm(classifier, images, target, 1 / 255, targeted=True)
-    before, after = (classifier(x).softmax(1)[:, 7] for x in (images, toward))
-    assert (after > before).all()
-
-
-@pytest.mark.parametrize("epsilon_255", [0, 0.5, 6, 128])
+@pytest.mark.parametrize("epsilon_255", [0.5, 128])
 @pytest.mark.parametrize("clip", ["image", "valid"])
 def test_it_equals_the_original_page(tiny, pixels, epsilon_255, clip):
     """Its attack: one image, in normalized space, ε / σ, nll_loss on logits, its extra clip."""
@@ -238,87 +223,69 @@ def test_labels_may_be_any_whole_numbers(classifier, pixels, labels):
 
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+PLAIN = networks.seeded().eval()
 WRONG = [
-    ({"classifier": nn.Sequential(nn.Flatten(), nn.Linear(768, 1)).eval()}, "two classes or more"),
-    ({"labels": torch.eye(2)}, r"labels is tensor\(\[\[1., 0.\], \[0., 1.\]\]\); expected whole"),
-    *(({"labels": wrong}, "labels ") for wrong in (
+    *(({"labels": wrong}, "labels is .*; expected 2 whole numbers from 0 to 9") for wrong in (
         [0.0, 3.0], torch.tensor([0.0, 3.0]), [True, False], ["0", "3"], None, 0, [0], [0, 10],
-        [-1, 0], [[0], [3]], [0, 1, 2],
+        [-1, 0], [[0], [3]], [0, 1, 2], torch.eye(2),
     )),
-    *(({"epsilon": wrong}, f"epsilon .*{said}") for wrong, said in (
-        (8, "is 8.0; expected a fraction"), (-0.1, "-0.1"), (math.nan, "nan"), (math.inf, "inf"),
-        (10**400, "expected a number"), ("0.1", "'0.1'"), (None, "None"),
-        ([0.1, -0.1], "-0.1"), ([0.1] * 3, r"\(3,\)"), (1j, "1j"),
+    *(({"epsilon": wrong}, "epsilon is .*; expected a fraction of .* one for each of 2 images")
+      for wrong in (
+        8, -0.1, math.nan, math.inf, 10**400, "0.1", None, [0.1, -0.1], [0.1] * 3, [], 1j,
+    )),
+    *(({"steps": wrong}, "steps is .*; expected a whole number above 0")
+      for wrong in (0, -1, 1.5, True, None, "2")),
+    *(({"step_size": wrong}, "step_size is .*; expected a f") for wrong in (8, None, [0.1] * 3)),
+    *(({"start": wrong}, "start .*; expected") for wrong in (
+        0.5, IMAGES[:1], IMAGES * 2, IMAGES * math.nan,
     )),
     *(({"targeted": wrong}, "targeted is .*; expected True or False") for wrong in ("no", None, 1)),
-    *(({"images": wrong}, "expected floats in memory") for wrong in (
-        IMAGES.to_sparse(), IMAGES.to("meta"), IMAGES.to(torch.float8_e4m3fn),
-    )),
-    *(({"images": wrong, "clip": clip}, f"images .*{said}") for clip in ("valid", "image")
+    *(({"images": wrong}, f"images is .*{said}.*; expected a batch .* floats in \\[0, 1\\]")
       for wrong, said in (
-        (IMAGES * 255, r"from 0\.\d+ to 25\d\..*; expected \[0, 1\]"), (IMAGES - 0.5, "from -0"),
-        (IMAGES * math.nan, "nan"), (IMAGES.byte(), "uint8"), (IMAGES.bool(), "bool"),
+        (IMAGES * 255, r"from 0\.\d+ to 25\d\."), (IMAGES - 0.5, "from -0"),
+        (IMAGES * math.nan, "nan"), (IMAGES.byte(), "uint8"), (IMAGES.half(), "float16"),
         (IMAGES.numpy(), "ndarray"), (IMAGES.flatten(), r"\(1536,\)"), (IMAGES[:0], r"\(0, 3"),
+        (IMAGES.to_sparse(), "sparse"), (IMAGES.to("meta"), "meta"),
     )),
     *(({"objective": wrong}, f"objective is {re.escape(repr(wrong))}; expected 'cross_entropy' or")
-      for wrong in ("nll", None, F.cross_entropy, 3)),
+      for wrong in ("nll", None, F.cross_entropy)),
     ({"clip": "foo"}, "clip is 'foo'; expected 'valid' or 'image'"),
     ({"clip": np.zeros((2, 2))}, "clip is array"),
-    ({"classifier": networks.seeded().eval(), "clip": "image"}, "Sequential has no mean and std"),
+    ({"classifier": PLAIN, "clip": "image"}, "Sequential has no mean and std"),
     ({"classifier": lambda x: x}, "classifier is a function"),
     ({"classifier": networks.seeded(channels=1).eval()}, r"not take images of shape \(2, 3, 16"),
     ({"classifier": networks.seeded().double().eval()}, "torch.float32"),
     ({"classifier": nn.Identity().eval()}, r"torch.float32 of shape \(2, 3, 16, 16\) for 2 images"),
+    ({"classifier": nn.Sequential(nn.Flatten(), nn.Linear(768, 1)).eval()}, "two classes or more"),
     ({"classifier": Around(networks.seeded(), after=lambda z: (z, z)).eval()}, "returned tuple"),
-    ({"classifier": networks.seeded()}, "training mode"),
-    ({"classifier": torch.nn.Sequential(networks.seeded().eval()[:2], torch.nn.Dropout())},
-     "training mode"),
+    ({"classifier": nn.Sequential(networks.seeded().eval()[:2], nn.Dropout())}, "training mode"),
     ({"images": IMAGES[0]}, "for 3 images"),
-    ({"images": IMAGES[0], "classifier": networks.seeded().eval()}, r"\(3, 16, 16\)"),
+    ({"images": IMAGES[0], "classifier": PLAIN}, r"\(3, 16, 16\)"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "said"), WRONG, ids=range(len(WRONG)))
 def test_what_cannot_be_attacked_is_refused(classifier, change, said):
-    arguments = {"classifier": classifier, "images": IMAGES, "labels": [0, 3], "epsilon": 0.1}
-    assert re.search(said, refused(attacks.fgsm, **arguments | change))
+    attack, options = attacks.fgsm, {"labels": [0, 3], "epsilon": 0.1}
+    if change.keys() & {"steps", "step_size", "start"}:
+        attack, options = attacks.pgd, {**options, "steps": 1, "step_size": 0.1}
+    options |= {"classifier": classifier, "images": IMAGES, **change}
+    assert re.search(said, refused(attack, **options))
 
 
 @pytest.mark.parametrize(
-    "change",
-    [*({"steps": wrong} for wrong in (0, -1, 1.5, True, None, "2")),
-     *({"step_size": wrong} for wrong in (8, -0.1, math.nan, None, [0.1] * 3)),
-     *({"start": wrong} for wrong in (
-         torch.zeros(3), 0.5, torch.zeros(1, 3, 16, 16), torch.full((2, 3, 16, 16), 2.0),
-         torch.full((2, 3, 16, 16), math.nan), torch.zeros(2, 3, 16, 16, dtype=torch.complex64),
-     ))],
-)  # fmt: skip
-def test_steps_that_cannot_be_taken_are_refused(classifier, change):
-    options = {"steps": 1, "step_size": 0.1} | change
-    message = refused(attacks.pgd, classifier, IMAGES, [0, 3], 0.1, **options)
-    assert message.startswith(next(iter(change)))
-    assert "expected" in message
-
-
-def broken(kind: str) -> torch.nn.Module:
-    before = {
-        "not a number": lambda x: x + (x - x).sqrt(),
-        "rounding": lambda x: torch.from_numpy((x.detach() * 8).round().numpy()) / 8,
-        "detach": torch.Tensor.detach,
-    }
-    return Around(networks.seeded(), before[kind]).eval()
-
-
-@pytest.mark.parametrize("kind", ["detach", "rounding"])
+    "before",
+    [torch.Tensor.detach, lambda x: torch.from_numpy((x.detach() * 8).round().numpy()) / 8],
+)
 @pytest.mark.parametrize("frozen", [True, False])
-def test_an_answer_that_does_not_depend_on_the_pixels_is_refused(pixels, kind, frozen):
-    model = broken(kind).requires_grad_(not frozen)
+def test_an_answer_that_does_not_depend_on_the_pixels_is_refused(pixels, before, frozen):
+    model = Around(networks.seeded(), before).eval().requires_grad_(not frozen)
     assert "does not depend on the pixels" in refused(attacks.fgsm, model, pixels(2), [0, 3], 0.1)
 
 
 def test_a_gradient_that_is_no_number_names_the_image(pixels):
     """sign(NaN) is 0, which would pass for an attack that was resisted."""
-    steep = broken("not a number")
+    steep = Around(networks.seeded(), lambda x: x + (x - x).sqrt()).eval()
     assert "gradient at image 0 is" in refused(attacks.fgsm, steep, pixels(2), [0, 3], 0.1)
     cone = Around(networks.seeded(), lambda x: x * (x - 0.5).square().sum((1, 2, 3), True).sqrt())
     images = torch.cat([pixels(1), torch.full((1, 3, 16, 16), 0.5)])  # the tip of the cone
@@ -328,27 +295,16 @@ def test_a_gradient_that_is_no_number_names_the_image(pixels):
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def test_random_directions_depend_on_the_seed_alone(pixels):
-    image = pixels(1, shape=(3, 100, 100))[0]
-    state = torch.get_rng_state()
-    for draw in (attacks.random_signs, attacks.random_start):
-        first = draw(image, seed=5)
-        assert first.shape == image.shape
-        assert first.abs().max() <= 1
-        # 30 000 fair signs have a mean within 0.006, times five.
-        assert abs(first.mean().item()) < 0.03
-        assert torch.equal(first, draw(image / 2, seed=5))
-        assert not torch.equal(first, draw(image, seed=6))
-    assert set(attacks.random_signs(image, 5).unique().tolist()) == {-1.0, 1.0}
+@pytest.mark.parametrize("draw", [attacks.random_signs, attacks.random_start])
+def test_random_directions_depend_on_the_seed_alone(pixels, draw):
+    image, state = pixels(1, shape=(3, 100, 100))[0], torch.get_rng_state()
+    first = draw(image, seed=5)
+    assert first.abs().max() <= 1
+    assert first.abs().min() == 1 or draw is attacks.random_start
+    assert abs(first.mean().item()) < 0.03  # of 30 000 fair signs within 0.006, times five
+    assert torch.equal(first, draw(image / 2, seed=5))
+    assert not torch.equal(first, draw(image, seed=6))
     assert torch.equal(torch.get_rng_state(), state)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_perturb_writes_where_it_is_told(pixels, dtype):
-    images = pixels(2).to(dtype)
-    out, signs = torch.empty_like(images), attacks.random_signs(images, 0)
-    assert attacks.perturb(images, signs, 0.1, out=out) is out
-    assert torch.equal(out, attacks.perturb(images, signs, 0.1))
 
 
 def test_eight_bits_are_what_a_file_keeps():
@@ -357,17 +313,6 @@ def test_eight_bits_are_what_a_file_keeps():
     steps = torch.tensor([0.4, 0.6, -0.4, 3.7])
     kept = attacks.eight_bit((100 + steps) / 255) * 255 - 100
     torch.testing.assert_close(kept, torch.tensor([0.0, 1, 0, 4]), rtol=0, atol=1e-4)
-
-
-def test_the_image_s_own_range_is_taken_over_all_channels():
-    """Each channel gets its own bounds in pixel space, from one range in normalized space."""
-    classifier = Classifier(networks.seeded(), range(10), mean=(0.5,) * 3, std=(0.1, 0.2, 0.4))
-    image = torch.full((1, 3, 2, 2), 0.5)
-    image[0, 0, 0, 0] = 0.4  # normalized -1, the minimum
-    image[0, 1, 0, 0] = 0.6  # normalized 0.5, the maximum
-    low, high = attacks.clip_bounds(image, classifier, "image")
-    torch.testing.assert_close(low.flatten(), torch.tensor([0.4, 0.3, 0.1]))
-    torch.testing.assert_close(high.flatten(), torch.tensor([0.55, 0.6, 0.7]))
 
 
 # --- beside other implementations ----------------------------------------------------------------
@@ -400,8 +345,7 @@ def by_cleverhans(classifier, images, labels, epsilon, steps, size):
 
 
 @pytest.mark.parametrize("oracle", [by_foolbox, by_torchattacks, by_cleverhans])
-@pytest.mark.parametrize("epsilon_255", [0.1, 4, 60])
-@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize(("epsilon_255", "steps"), [(0.1, 1), (60, 1), (4, 3)])
 def test_other_libraries_agree(tiny, pixels, oracle, epsilon_255, steps):
     """In float64, so that no sign hangs on the order of a sum; they round ε to float32."""
     for seed in range(2):
