@@ -200,15 +200,6 @@ def test_fates_and_bounce_backs_by_a_plain_loop():
     assert analysis.bounce_backs(table, 10, 4)[:2] == (back, 15)
 
 
-def test_first_fooled_names_from_to_and_the_clean_rank():
-    seen = [[0, 2, 0], [0, 0, 7], [0, 0, 0], [3, 1, 1]]
-    found = analysis.first_fooled(tables.sweep(predicted=seen).sample(frac=1, random_state=0))
-    assert found.columns.tolist() == ["sample", "from", "to", "epsilon_255", "rank"]
-    assert found.fillna({"rank": 0}).to_numpy().tolist() == [[0, 0, 2, 1, 3], [1, 0, 7, 2, 0]]
-    assert found["rank"].isna().tolist() == [False, True]
-    assert analysis.first_fooled(tables.sweep([[1, 1]])).empty
-
-
 def test_bounce_backs_stand_beside_their_chance_level():
     """Of five classes three are neither true nor the first; three of these nine are met."""
     seen = [[0, 1, 1, 2, 2], [0, 3, 1, 4, 0], [0, 0, 0, 0, 0], [0, 2, 0, 2, 2]]
@@ -221,15 +212,6 @@ def test_bounce_backs_stand_beside_their_chance_level():
     by_chance[:, 0] = 0
     count, fooled, chance = analysis.bounce_backs(tables.sweep(predicted=by_chance), 20, 8)
     assert count / fooled == pytest.approx(chance, abs=0.03)
-
-
-def test_segments_are_runs_of_one_class():
-    rows = tables.sweep(predicted=[[0, 0, 4, 5, 0]], epsilon_255=[0, 1, 2, 4, 8])
-    found = analysis.segments(rows.sample(frac=1, random_state=0))
-    assert found.columns.tolist() == ["predicted_class", "correct", "first_255", "last_255"]
-    runs = [[0, True, 0, 1], [4, False, 2, 2], [5, False, 4, 4], [0, True, 8, 8]]
-    assert found.to_numpy().tolist() == runs
-    assert len(analysis.segments(rows[:2])) == 1
 
 
 EPSILON = [0, 1, 2, 4, 8, 12, 16, 20]

@@ -78,28 +78,25 @@ def _curve(name: str) -> pd.DataFrame:
     return table.set_axis(["epsilon_255", "top1", "top5", "confidence"], axis=1)
 
 
-def record() -> dict | None:
-    """This project's own run on the photographs, as photographs.json has it; None without it.
+def record() -> dict:
+    """This project's own run on the photographs, as photographs.json has it.
 
     Keys: provenance, verdicts, all (rows of a curve), bins (rows by name), samples (by number).
     """
-    path = _FOLDER / "photographs.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return json.loads((_FOLDER / "photographs.json").read_text(encoding="utf-8"))
 
 
-def record_curve(bin_name: str | None = None) -> pd.DataFrame | None:
-    """The record's curve, as of ``analysis.curve``: of all photographs, or of bin "99–100%"."""
-    found = record() or {}
-    rows = found.get("all") if bin_name is None else found.get("bins", {}).get(bin_name)
-    return pd.DataFrame(rows) if rows else None
+def record_curve() -> pd.DataFrame:
+    """The record's curve of all photographs, as of ``analysis.curve``."""
+    return pd.DataFrame(record()["all"])
+
+
+def record_bins() -> dict[str, pd.DataFrame]:
+    """The record's curves of the original's confidence bins, by name."""
+    return {name: pd.DataFrame(rows) for name, rows in record()["bins"].items()}
 
 
 def record_sample(sample: int, direction: str = "rows") -> pd.DataFrame | None:
     """epsilon_255, class, confidence, correct of a sample, by FGSM or direction="random"."""
-    rows = ((record() or {}).get("samples", {}).get(str(sample)) or {}).get(direction)
-    return pd.DataFrame(rows) if rows else None
-
-
-def record_bins() -> dict[str, pd.DataFrame]:
-    """The record's curves of the original's confidence bins, by name; empty without a record."""
-    return {name: pd.DataFrame(rows) for name, rows in (record() or {}).get("bins", {}).items()}
+    found = record()["samples"].get(str(sample))
+    return pd.DataFrame(found[direction]) if found else None
