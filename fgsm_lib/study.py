@@ -232,7 +232,8 @@ def _check(classifier: Classifier, pictures: Pictures) -> None:
     """The door, for a few pictures from all over the set, at least two rows."""
     step = max(1, len(pictures) // TRIAL)
     some = [*dict.fromkeys([*pictures.samples[::step][: TRIAL - 1], pictures.samples[-1]])]
-    images, labels = batch_of(pictures, classifier, some * 2 if len(some) == 1 else some)
+    some = some * 2 if len(some) == 1 else some
+    images, labels = batch_of(pictures, classifier, some)
     largest = max(max(pictures.read(sample).size) for sample in some)
     height, width = images.shape[2:]
     if largest < min(height, width):

@@ -12,7 +12,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from io import BytesIO
 from typing import Literal
 from unittest.mock import patch
@@ -144,16 +143,22 @@ def sweep_samples(
     forward = forward or classifier
     layout = classifier.layout if forward is classifier else torch.contiguous_format
     images, labels = batch_of(pictures, classifier, samples)
-    with naming(pictures, samples):
-        direction, size, clean_logits = _direction(classifier, settings, samples, images, labels)
+    if settings.direction == "random":
+        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
+        direction, size = torch.stack(signs), torch.full((len(samples),), math.nan)
+    else:
+        with naming(pictures, samples):
+            gradient, clean_logits = attacks.input_gradient(
+                classifier, images, labels, settings.objective
+            )
+        direction, size = gradient.sign(), gradient.abs().sum(dim=(1, 2, 3))
     direction = direction.contiguous(memory_format=layout)
     images = images.contiguous(memory_format=layout)
     bounds = attacks.clip_bounds(images, classifier, settings.clip)
-    zeros = (direction == 0).sum(dim=(1, 2, 3))
 
     stacked, changed = [], torch.empty_like(images)
     for epsilon_255 in settings.epsilon_255:
-        if epsilon_255 == 0 and clean_logits is not None and settings.bits is None:
+        if epsilon_255 == 0 and settings.direction == "gradient" and not settings.bits:
             stacked.append(clean_logits)
             continue
         with torch.no_grad():
@@ -165,29 +170,16 @@ def sweep_samples(
             f"the classifier {classifier.name} returned NaN or infinite logits for one of the "
             f"samples {list(samples)}; expected finite numbers."
         )
+    zeros = (direction == 0).sum(dim=(1, 2, 3))
     facts = {
-        "sample": torch.tensor(list(samples)),
-        "label": labels,
-        "gradient_l1": size,
-        "zero_gradients": zeros,
-        "attacked": zeros < images[0].numel(),
+        "sample": torch.tensor(list(samples))[:, None],
+        "label": labels[:, None],
+        "epsilon_255": torch.tensor([settings.epsilon_255], dtype=torch.float64),
+        "gradient_l1": size[:, None],
+        "zero_gradients": zeros[:, None],
+        "attacked": zeros[:, None] < images[0].numel(),
     }
-    return _tidy(facts, settings.epsilon_255, _outcome(logits, labels))
-
-
-def _direction(
-    classifier: Classifier,
-    settings: SweepSettings,
-    samples: Sequence[int],
-    images: torch.Tensor,
-    labels: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Where the step goes, the L1 norm of the gradient, and the clean logits if they came along."""
-    if settings.direction == "random":
-        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
-        return torch.stack(signs), torch.full((len(samples),), math.nan), None
-    gradient, logits = attacks.input_gradient(classifier, images, labels, settings.objective)
-    return gradient.sign(), gradient.abs().sum(dim=(1, 2, 3)), logits
+    return _tidy(facts | _outcome(logits, labels))
 
 
 def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -213,18 +205,14 @@ def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tens
     }
 
 
-def _tidy(
-    facts: dict[str, torch.Tensor],
-    epsilon_255: Sequence[float],
-    outcome: dict[str, torch.Tensor],
-) -> pa.Table:
-    """Facts (N,) and outcomes (N, E, ...) -> rows ordered by sample, then by epsilon."""
-    count, rows = len(epsilon_255), len(facts["sample"]) * len(epsilon_255)
-    table = {name: np.repeat(values.cpu().numpy(), count) for name, values in facts.items()}
-    table["epsilon_255"] = np.tile(epsilon_255, len(facts["sample"]))
-    for name, values in outcome.items():
-        table[name] = list(values.flatten(0, 1).cpu().numpy())
-    return pa.table({"correct_top5": [None] * rows} | table, schema=SCHEMA)
+def _tidy(values: dict[str, torch.Tensor]) -> pa.Table:
+    """Values (N, E, ...), or (N, 1) and (1, E) -> rows ordered by sample, then by epsilon."""
+    shape = values["correct"].shape
+    rows = {
+        name: list(each.expand(*shape, *each.shape[2:]).flatten(0, 1).cpu().numpy())
+        for name, each in values.items()
+    }
+    return pa.table({"correct_top5": [None] * shape.numel()} | rows, schema=SCHEMA)
 
 
 # --- forward passes in ONNX Runtime --------------------------------------------------------------
@@ -237,18 +225,15 @@ class OnnxForward:
     """
 
     def __init__(self, model: bytes):
-        self.model = model
-
-    def __reduce__(self) -> tuple:  # to a worker of a cluster goes the model, not the session
-        return OnnxForward, (self.model,)
-
-    @cached_property
-    def session(self):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(self.model, options, ["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+        self.model = model
+
+    def __reduce__(self) -> tuple:  # to a worker of a cluster goes the model, not the session
+        return OnnxForward, (self.model,)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self.session.run(None, {"pixels": pixels.numpy()})[0])

@@ -52,13 +52,14 @@ def all_samples_curve() -> pd.DataFrame:
     return _curve("fgsm_all_samples.csv")
 
 
-def sample_curve(picture: "Picture | int") -> pd.DataFrame | None:
+def sample_curve(sample: "Picture | int") -> pd.DataFrame | None:
     """sample, epsilon_255, correct, confidence of one of ``SAMPLES``, by picture or number.
 
     None where the original page has no such curve. Sample 528 was read off its plot (±0.01).
     """
-    sample = getattr(picture, "sample", picture)
-    if sample not in SAMPLES or (sample is not picture and not covers(picture)):
+    if hasattr(sample, "sample"):
+        sample = sample.sample if covers(sample) else None
+    if sample not in SAMPLES:
         return None
     name = "fgsm_sample_528_digitised.csv" if sample == 528 else "fgsm_samples_766_132.csv"
     table = pd.read_csv(_FOLDER / name).astype({"epsilon_255": float, "correct": bool})
