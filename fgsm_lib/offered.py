@@ -41,7 +41,8 @@ def take(study, source: str | Path) -> str:
     except FAULTS as error:
         why = first_line(getattr(error, "reason", error))  # urllib puts it into another error
         return f"{source}: not taken ({why}); what is missing is computed."
-    parts.write(parts.offered, rows)
+    with parts.locked():
+        parts.write(parts.offered, rows)
     return f"{source}: {len(rows)} rows taken, which are not computed again."
 
 

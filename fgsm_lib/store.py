@@ -84,9 +84,8 @@ def sweep(
     table = parts.table(settings, samples)
     if len(table) < len(samples) * len(settings.epsilon_255):
         with parts.locked():  # who comes second finds it done
-            held = parts.table(settings, samples, mend=True)
             batch = machine.batch or BATCH[classifier.device.type]
-            missing = _missing(held, settings, samples, batch)
+            missing = _missing(parts.table(settings, samples), settings, samples, batch)
             if missing:
                 _compute(parts, settings, missing, machine)
         table = parts.table(settings, samples)
@@ -108,8 +107,8 @@ class Parts:
         self.folder = folder / _sha256(facts)[:16]
         self.offered = self.folder / "offered.parquet"  # the tables of others, see ``offered``
 
-    def rows(self, attack: str = "*", mend: bool = False) -> pa.Table:
-        """All rows there are, some perhaps twice; ``mend`` removes parts that cannot be read."""
+    def rows(self, attack: str = "*") -> pa.Table:
+        """All rows there are, some perhaps twice; parts that cannot be read are removed."""
         found = [STORED.empty_table()]
         for path in [*sorted(self.folder.glob(f"{attack}-*.parquet")), self.offered]:
             try:
@@ -119,18 +118,17 @@ class Parts:
             except FileNotFoundError:  # nothing was offered
                 continue
             except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-                if mend:
-                    LOG.warning("%s: damaged (%s); computed again.", path, first_line(error))
-                    with _writing(self.folder):
-                        path.unlink(missing_ok=True)
+                LOG.warning("%s: damaged (%s); computed again.", path, first_line(error))
+                with contextlib.suppress(OSError):  # where one may only read
+                    path.unlink()
         return pa.concat_tables(found)
 
-    def table(self, settings: SweepSettings, samples: list[int], mend: bool = False):
-        """The rows of the settings and samples that there are, ordered, as a data frame."""
+    def table(self, settings: SweepSettings, samples: list[int]) -> pd.DataFrame:
+        """The rows of the settings and samples that there are, ordered."""
         chosen = pc.field("attack") == settings.attack
         chosen &= pc.field("sample").isin(samples)
         chosen &= pc.field("epsilon_255").isin(list(settings.epsilon_255))
-        rows = self.rows(settings.attack, mend).filter(chosen).select(SCHEMA.names).to_pandas()
+        rows = self.rows(settings.attack).filter(chosen).select(SCHEMA.names).to_pandas()
         order = ["sample", "epsilon_255"]
         return rows.drop_duplicates(order).sort_values(order, ignore_index=True)
 
