@@ -52,7 +52,3 @@ def __getattr__(name: str):
     if name in _HOMES:
         return getattr(import_module(f"fgsm_lib.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'fgsm_lib' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]

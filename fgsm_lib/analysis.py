@@ -183,21 +183,6 @@ def fates(table: pd.DataFrame, upto_255: float) -> pd.Series:
     return pd.Series(fate, index=found.index, name="fate", dtype=object)
 
 
-def first_fooled(table: pd.DataFrame) -> pd.DataFrame:
-    """The initially correct pictures that some ε of the grid fools, at the first that does.
-
-    Columns: sample; from, the true class; to, the adversarial class; epsilon_255; rank, the place
-    of the adversarial class on the clean picture, from 2, and <NA> outside the top five.
-    """
-    rows = _followed(table, np.inf)
-    first = rows[rows["fooled"]].drop_duplicates("sample").reset_index(drop=True)
-    before = clean(table).loc[first["sample"], "top_classes"].map(list)
-    pairs = zip(before, first["predicted_class"], strict=True)
-    ranks = pd.array([top.index(to) + 1 if to in top else pd.NA for top, to in pairs], "Int64")
-    first = first.rename(columns={"label": "from", "predicted_class": "to"})
-    return first[["sample", "from", "to", "epsilon_255"]].assign(rank=ranks)
-
-
 def bounce_backs(table: pd.DataFrame, classes: int, upto_255: float) -> tuple[int, int, float]:
     """How often a larger step undoes what a smaller one did: (count, fooled, chance level).
 
@@ -227,18 +212,6 @@ def surest_wrong(table: pd.DataFrame, upto_255: float = 2) -> pd.Series:
             f"none of {len(sure)} pictures is fooled up to {eps(upto_255)}; expected one that is."
         )
     return wrong.loc[wrong["confidence"].idxmax()]
-
-
-def segments(rows: pd.DataFrame) -> pd.DataFrame:
-    """How the predicted class of one sample changes along ε: a row per run of the same class.
-
-    Columns: predicted_class, correct, first_255 and last_255, the ends of the run on the grid.
-    """
-    rows = rows.sort_values("epsilon_255")
-    run = rows["predicted_class"].diff().ne(0).cumsum().rename(None)
-    first = rows.groupby(run)[["predicted_class", "correct", "epsilon_255"]].first()
-    first = first.rename(columns={"epsilon_255": "first_255"})
-    return first.assign(last_255=rows.groupby(run)["epsilon_255"].last()).reset_index(drop=True)
 
 
 def shape(epsilon_255: Sequence[float], confidence: Sequence[float], upto_255: float = 20) -> str:

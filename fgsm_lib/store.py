@@ -8,14 +8,16 @@ library's kind, so one loop serves both.
 
 import contextlib
 import hashlib
-import importlib.util
+import json
 import logging
+import operator
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
@@ -27,19 +29,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from filelock import FileLock
-from PIL import Image
 from tqdm import tqdm
 
 from fgsm_lib import InputError, attacks
 from fgsm_lib.classifiers import Classifier
 from fgsm_lib.pictures import Pictures
-from fgsm_lib.sweep import BATCH, SCHEMA, Forward, SweepSettings, onnx_forward, sweep_samples
+from fgsm_lib.sweep import BATCH, SCHEMA, SweepSettings, batch_of, onnx_forward, sweep_samples
 from fgsm_lib.words import first_line
 
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 10
+STORED = pa.schema([("attack", pa.string()), *SCHEMA])
 # A network that keeps what it has seen would find what another thread has.
 _ONE_AT_A_TIME = threading.Lock()
+
+Chunk = tuple[list[int], tuple[float, ...]]  # samples, and the epsilons to compute for them
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,6 @@ class Machine:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Integral) and value > 0):
                 raise InputError(f"{name} is {value!r}; expected a whole number above 0.")
-        if self.engine not in ("auto", "torch"):
-            raise InputError(f"engine is {self.engine!r}; expected 'auto' or 'torch'.")
-
-
-@dataclass
-class _Job:
-    """What every worker needs; it travels to the workers of a cluster once."""
-
-    pictures: Pictures
-    classifier: Classifier
-    forward: Forward
-    engine: str
-    code: str
-    stop: threading.Event | None = field(default=None)
 
 
 def sweep(
@@ -83,27 +73,98 @@ def sweep(
     samples: Sequence[int] | None = None,
     machine: Machine = Machine(),
 ) -> pd.DataFrame:
-    """The table of some samples (default: all), read from ``folder``; missing rows are computed.
+    """The table of some samples (default: all), ordered, in the columns of ``sweep.SCHEMA``.
 
-    The folder belongs to one set, one classifier and one kind of attack (see ``provenance``).
+    It is read from ``folder``, which may hold tables of anything; missing rows are computed.
 
     Raises InputError where the folder cannot be written, or the scheduler not be reached.
     """
+    parts = Parts(folder, pictures, classifier)
     samples = pictures.samples if samples is None else list(dict.fromkeys(samples))
-    table = _held(folder, settings, samples)
+    table = parts.table(settings, samples)
     if len(table) < len(samples) * len(settings.epsilon_255):
-        with locked(folder):  # who comes second finds it done
-            held = _held(folder, settings, samples, mend=True)
+        with parts.locked():  # who comes second finds it done
             batch = machine.batch or BATCH[classifier.device.type]
-            missing = _missing(held, settings, samples, batch)
+            missing = _missing(parts.table(settings, samples), settings, samples, batch)
             if missing:
-                _compute(pictures, classifier, settings, folder, missing, machine)
-        table = _held(folder, settings, samples)
+                _compute(parts, settings, missing, machine)
+        table = parts.table(settings, samples)
     return table
 
 
+class Parts:
+    """What is kept of all sweeps of some pictures by a classifier, as it is now.
+
+    ``folder`` is theirs alone: its name is a fingerprint of the ``provenance`` of their numbers,
+    but for the answers, which are compared part by part: another processor rounds otherwise. The
+    column "attack" says of each row to which kind of table it belongs.
+    """
+
+    def __init__(self, folder: Path, pictures: Pictures, classifier: Classifier):
+        self.pictures, self.classifier = pictures, classifier
+        self.provenance = provenance(pictures, classifier)
+        facts = json.dumps(self.provenance | {ANSWERS: None}, sort_keys=True)
+        self.folder = folder / _sha256(facts)[:16]
+        self.offered = self.folder / "offered.parquet"  # the tables of others, see ``offered``
+
+    def rows(self, attack: str = "*") -> pa.Table:
+        """All rows there are, some perhaps twice; parts that cannot be read are removed."""
+        found = [STORED.empty_table()]
+        for path in [*sorted(self.folder.glob(f"{attack}-*.parquet")), self.offered]:
+            try:
+                part = pq.read_table(path, page_checksum_verification=True)
+                if not differing(provenance_of(part), self.provenance):
+                    found.append(part.select(STORED.names).cast(STORED))
+            except FileNotFoundError:  # nothing was offered
+                continue
+            except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+                LOG.warning("%s: damaged (%s); computed again.", path, first_line(error))
+                with contextlib.suppress(OSError):  # where one may only read
+                    path.unlink()
+        return pa.concat_tables(found)
+
+    def table(self, settings: SweepSettings, samples: list[int]) -> pd.DataFrame:
+        """The rows of the settings and samples that there are, ordered."""
+        chosen = pc.field("attack") == settings.attack
+        chosen &= pc.field("sample").isin(samples)
+        chosen &= pc.field("epsilon_255").isin(list(settings.epsilon_255))
+        rows = self.rows(settings.attack).filter(chosen).select(SCHEMA.names).to_pandas()
+        order = ["sample", "epsilon_255"]
+        return rows.drop_duplicates(order).sort_values(order, ignore_index=True)
+
+    def add(self, attack: str, chunk: Chunk, rows: pa.Table) -> None:
+        """Another part, in the columns of ``sweep.SCHEMA``."""
+        unique = _sha256(repr((chunk, self.provenance[ANSWERS])))[:12]
+        rows = rows.add_column(0, "attack", pa.array([attack] * len(rows)))
+        self.write(self.folder / f"{attack}-{chunk[0][0]:07d}-{unique}.parquet", rows)
+
+    def write(self, path: Path, rows: pa.Table, compression: str = "snappy") -> None:
+        """A file of rows of these pictures and classifier; it appears whole or not at all."""
+        rows = rows.replace_schema_metadata({"provenance": json.dumps(self.provenance)})
+        unfinished = path.with_suffix(".unfinished")
+        with _writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                pq.write_table(rows, unfinished, write_page_checksum=True, compression=compression)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One sweep at a time writes; the system frees the lock of a killed one."""
+        lock = FileLock(self.folder / ".lock")
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def _writing(folder: Path) -> Iterator[None]:
     """What the system refuses inside is an InputError about the folder."""
     try:
         yield
@@ -114,54 +175,18 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One sweep at a time writes into the folder; the system frees the lock of a killed one."""
-    with contextlib.ExitStack() as stack:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(folder / ".lock"))
-            for left in folder.glob("*.unfinished"):
-                left.unlink()
-        yield
-
-
-def _held(
-    folder: Path, settings: SweepSettings, samples: list[int], mend: bool = False
-) -> pd.DataFrame:
-    """The rows of the settings and samples that the folder has, ordered."""
-    chosen = pc.field("sample").isin(samples)
-    chosen &= pc.field("epsilon_255").isin(list(settings.epsilon_255))
-    order = ["sample", "epsilon_255"]
-    table = rows(folder, mend).filter(chosen).to_pandas().drop_duplicates(order)
-    return table.sort_values(order, ignore_index=True)
-
-
-def rows(folder: Path, mend: bool = False) -> pa.Table:
-    """All rows of a folder, some perhaps twice; ``mend`` removes parts that cannot be read."""
-    parts = [SCHEMA.empty_table()]
-    for path in sorted(folder.glob("*.parquet")):
-        try:
-            part = pq.read_table(path, page_checksum_verification=True)
-            parts.append(part.select(SCHEMA.names).cast(SCHEMA))
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            if mend:
-                LOG.warning("%s: damaged (%s); computed again.", path, first_line(error))
-                with writing(folder):
-                    path.unlink(missing_ok=True)
-    return pa.concat_tables(parts)
+# --- computing -----------------------------------------------------------------------------------
 
 
 def _missing(
     held: pd.DataFrame, settings: SweepSettings, samples: list[int], batch: int
-) -> list[tuple[list[int], tuple[float, ...]]]:
-    """Samples, ``batch`` at a time, with the epsilons that are not held for them."""
-    there = {sample: set(rows) for sample, rows in held.groupby("sample")["epsilon_255"]}
-    lacking: dict[tuple[float, ...], list[int]] = {}
+) -> list[Chunk]:
+    """What is not held, ``batch`` samples at a time."""
+    there = set(zip(held["sample"], held["epsilon_255"], strict=True))
+    lacking: dict[tuple[float, ...], list[int]] = defaultdict(list)
     for sample in samples:
-        without = tuple(e for e in settings.epsilon_255 if e not in there.get(sample, ()))
-        if without:
-            lacking.setdefault(without, []).append(sample)
+        lacking[tuple(e for e in settings.epsilon_255 if (sample, e) not in there)].append(sample)
+    lacking.pop((), None)
     return [
         (listed[start : start + batch], epsilons)
         for epsilons, listed in lacking.items()
@@ -169,133 +194,99 @@ def _missing(
     ]
 
 
-def _compute(pictures, classifier, settings, folder, missing, machine) -> None:
+def _compute(parts: Parts, settings: SweepSettings, missing: list[Chunk], machine: Machine) -> None:
+    pictures, classifier, forward = parts.pictures, parts.classifier, parts.classifier
     passes = sum(len(samples) * len(epsilons) for samples, epsilons in missing)
-    forward, engine = classifier, "torch, as asked for"
     if machine.engine == "auto":
         forward, engine = onnx_forward(classifier, pictures, passes)
-    job = _Job(pictures, classifier, forward, engine, code_sha256())
-    description = f"{settings.direction} signs" + (" in 8 bits" if settings.bits else "")
+        LOG.info("forward passes by %s", engine)
+    rows_of = partial(sweep_samples, pictures, classifier, forward=forward)
+    work = partial(_part, rows_of, classifier.remembers, code_sha256())
+    # On a GPU one worker is fastest: each further thread makes cuDNN begin anew.
+    cores = torch.get_num_threads() if classifier.device.type == "cpu" else 1
+    if machine.scheduler is None:
+        place = _threads(work, machine.workers or cores)
+    else:
+        place = _cluster(work, machine.scheduler)
+    said = f"{settings.direction} signs" + (" in 8 bits" if settings.bits else "")
     total = sum(len(samples) for samples, _ in missing)
-    with (
-        _executor(machine, classifier, job) as (executor, shared),
-        tqdm(total=total, desc=description, unit="picture", disable=passes < 200) as bar,
-    ):
-        coming = {}
-        for samples, epsilons in missing:
-            part = replace(settings, epsilon_255=epsilons)
-            coming[executor.submit(_rows, shared, part, samples)] = (samples, epsilons)
+    with place as submit, tqdm(total=total, desc=said, disable=passes < 200) as bar:
+        coming = {submit(replace(settings, epsilon_255=e), s): (s, e) for s, e in missing}
         for future in as_completed(coming):
-            samples, epsilons = coming.pop(future)
-            name = hashlib.sha256(repr((samples, epsilons)).encode()).hexdigest()[:12]
-            table = future.result()
-            with writing(folder):
-                write(folder / f"{samples[0]:07d}-{name}.parquet", table)
-            bar.update(len(samples))
+            chunk = coming.pop(future)
+            parts.add(settings.attack, chunk, future.result())
+            bar.update(len(chunk[0]))
 
 
-def _rows(job: _Job, settings: SweepSettings, samples: list[int]) -> pa.Table:
-    if job.code != code_sha256():
+def _part(
+    rows_of: Callable, alone: bool, code: str, settings: SweepSettings, samples: list[int]
+) -> pa.Table:
+    """The rows of one part, as a worker computes them; ``alone`` for one thread at a time."""
+    if code != code_sha256():
         raise InputError("a worker runs another version of fgsm_lib; expected the same everywhere.")
-    forward, engine = job.forward, job.engine
-    alone = _ONE_AT_A_TIME if job.classifier.remembers else contextlib.nullcontext()
-    if importlib.util.find_spec("onnxruntime") is None and forward is not job.classifier:
-        forward, engine = job.classifier, "torch, as the worker has no ONNX Runtime"
-    with alone:
-        table = sweep_samples(
-            job.pictures, job.classifier, settings, samples, forward=forward, stop=job.stop
-        )
-    return table.replace_schema_metadata({"engine": engine})
-
-
-def _handed(job: _Job) -> _Job:
-    return job
-
-
-def write(path: Path, table: pa.Table, **options) -> None:
-    """A file of Parquet that appears whole or not at all."""
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        pq.write_table(table, unfinished, write_page_checksum=True, **options)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with _ONE_AT_A_TIME if alone else contextlib.nullcontext():
+        return rows_of(settings, samples)
 
 
 @contextlib.contextmanager
-def _executor(
-    machine: Machine, classifier: Classifier, job: _Job
-) -> Iterator[tuple[Executor, object]]:
-    """Where parts are computed: on this machine's cores, or on the workers of a Dask scheduler."""
-    if machine.scheduler is not None:
-        with _dask_client(machine.scheduler) as client:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it is large
-                shared = client.submit(_handed, job, pure=False)  # made again if its worker dies
-            try:
-                yield client.get_executor(pure=False), shared
-            except InputError:
-                raise
-            except Exception as error:  # Dask's own, and those of a worker that lacks something
-                raise InputError(
-                    f"the cluster at {machine.scheduler} failed ({first_line(error)}); expected "
-                    "workers that live and have what is needed here. What is done is kept."
-                ) from error
-        return
-    # One thread of torch a worker: torch lets go of Python's lock while it computes. On a GPU one
-    # is fastest: each further thread makes cuDNN begin anew.
-    workers = machine.workers or (torch.get_num_threads() if classifier.device.type == "cpu" else 1)
-    job.stop = threading.Event()
+def _threads(work: Callable, workers: int) -> Iterator[Callable[..., Future]]:
+    """What submits work to threads of this process.
+
+    Each has one thread of torch, which lets go of Python's lock while it computes.
+    """
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield pool, job
-    except BaseException as error:  # Ctrl-C too: nobody waits for what is running
-        if isinstance(error, KeyboardInterrupt):
-            LOG.warning("stopped; what is done is kept, and the next run goes on from there.")
-        job.stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        yield partial(pool.submit, work)
+    except KeyboardInterrupt:
+        LOG.warning("stopped; what is done is kept, and the next run goes on from there.")
         raise
-    pool.shutdown()
+    finally:  # after an error nobody waits for what is running
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _dask_client(scheduler: str):
-    """A client of a scheduler that has at least one worker."""
+@contextlib.contextmanager
+def _cluster(work: Callable, scheduler: str) -> Iterator[Callable[..., Future]]:
+    """What submits work to the workers of a Dask scheduler."""
     try:
-        import distributed
-    except ImportError:
+        from distributed import Client
+
+        with Client(scheduler, timeout=CONNECT_SECONDS) as client:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it is large
+                # It travels once, and is made again if its worker dies.
+                shared = client.submit(lambda: work, pure=False)
+            yield partial(client.get_executor(pure=False).submit, operator.call, shared)
+    except InputError:
+        raise
+    except Exception as error:  # Dask's own, and those of a worker that lacks something
         raise InputError(
-            "a scheduler was given, but Dask is not installed; expected pip install "
-            "'fgsm-lib[cluster]' here and on the workers."
-        ) from None
-    client = None
-    try:
-        client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
-        if client is not None:
-            client.close()
-        raise InputError(
-            f"no scheduler with a worker answers at {scheduler} ({first_line(error)}); expected "
-            "dask scheduler and dask worker to run."
-        ) from None
-    return client
+            f"the cluster at {scheduler} failed ({first_line(error)}); expected dask scheduler and "
+            "dask worker to run there, and pip install 'fgsm-lib[cluster]' here and on each. What "
+            "is done is kept."
+        ) from error
+
+
+# --- what numbers depend on ----------------------------------------------------------------------
+
+
+ANSWERS = "answers of the classifier"
 
 
 def provenance(pictures: Pictures, classifier: Classifier) -> dict[str, object]:
-    """Everything a sweep's numbers depend on but its settings, as plain facts."""
+    """Everything a sweep's numbers depend on but its settings, by its name in a sentence."""
+    means = [values.flatten().tolist() for values in (classifier.mean, classifier.std)]
     return {
-        "pictures": pictures.title,
-        "pictures_sha256": pictures.sha256(),
+        "pictures": pictures.sha256(),
         "classifier": classifier.name,
-        "preprocessing": repr(classifier.preprocessing),
-        "normalization": [classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()],
-        "weights_sha256": classifier.sha256,
-        "code_sha256": code_sha256(),
-        "probe": probe(classifier, pictures),
+        "preprocessing": [repr(classifier.preprocessing), *means],
+        "weights": classifier.sha256,
+        "code of fgsm_lib": code_sha256(),
+        ANSWERS: _probe(pictures, classifier),
     }
 
 
-def probe(classifier: Classifier, pictures: Pictures) -> list[float]:
+def _probe(pictures: Pictures, classifier: Classifier) -> list[float]:
     """What the classifier answers on a fixed batch: logits and input gradient, in a few numbers.
 
     The batch is noise and two of the pictures. A network is more than its weights: its
@@ -304,10 +295,8 @@ def probe(classifier: Classifier, pictures: Pictures) -> list[float]:
     not vanish where the softmax is 1.
     """
     generator = torch.Generator().manual_seed(0)
-    height, width = classifier.to_pixels(Image.new("RGB", (64, 64))).shape[1:]
-    noise = torch.rand(2, classifier.channels, height, width, generator=generator)
-    some = (pictures.read(pictures.samples[place]) for place in (0, -1))
-    batch = torch.stack([*noise, *map(classifier.to_pixels, some)]).to(classifier.device)
+    some, _ = batch_of(pictures, classifier, [pictures.samples[0], pictures.samples[-1]])
+    batch = torch.cat([torch.rand(some.shape, generator=generator).to(some), some])
     gradient, logits = attacks.input_gradient(classifier, batch, [0, 1, 0, 1], "true_logit")
     numbers = []
     for values in (logits, gradient):
@@ -318,9 +307,16 @@ def probe(classifier: Classifier, pictures: Pictures) -> list[float]:
     return [round(number, 12) for number in numbers]
 
 
-def same_probe(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two probes agree up to what two processors make of the same network."""
-    return len(one) == len(other) and bool(np.allclose(one, other, rtol=2e-5, atol=2e-5))
+def provenance_of(table: pa.Table) -> dict[str, object]:
+    """The provenance that was written with a table; KeyError or TypeError where none was."""
+    return json.loads(table.schema.metadata[b"provenance"])
+
+
+def differing(theirs: dict[str, object], ours: dict[str, object]) -> list[str]:
+    """The facts in which two provenances differ: answers by more than two processors may."""
+    facts = [fact for fact in ours if fact != ANSWERS and theirs[fact] != ours[fact]]
+    probes = [np.asarray(each[ANSWERS], dtype=float) for each in (theirs, ours)]
+    return facts if np.allclose(*probes, rtol=2e-5, atol=2e-5) else [*facts, ANSWERS]
 
 
 @cache
@@ -328,5 +324,8 @@ def code_sha256() -> str:
     """A fingerprint of the code that decides a sweep's numbers."""
     here = Path(__file__).parent
     names = "attacks checks classes classifiers datasets pictures sweep weights"
-    read = ((here / f"{name}.py").read_bytes() for name in names.split())
-    return hashlib.sha256(b"".join(read)).hexdigest()
+    return _sha256("".join((here / f"{name}.py").read_text("utf-8") for name in names.split()))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,13 +1,10 @@
 """A study: pictures, a classifier and their tables. What every notebook starts from."""
 
-import json
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from numbers import Integral
 from pathlib import Path
 
@@ -16,12 +13,11 @@ import pandas as pd
 import torch
 
 from fgsm_lib import InputError, attacks, datasets, expanded, offered, published
-from fgsm_lib.checks import GradientError
 from fgsm_lib.classifiers import Classifier, check_door, copied, network_sha256
 from fgsm_lib.pictures import Picture, Pictures
 from fgsm_lib.profiles import DEMO, Grids, Profile, build_folder, load_profile
-from fgsm_lib.store import Machine, provenance, same_probe, sweep, writing
-from fgsm_lib.sweep import SweepSettings, naming
+from fgsm_lib.store import Machine, Parts, sweep
+from fgsm_lib.sweep import SweepSettings, batch_of, naming
 from fgsm_lib.weights import best_device, load_classifier, timm_preprocessing
 from fgsm_lib.words import short_name
 
@@ -57,12 +53,6 @@ class Study:
         study = self if self.profile.cases else self.shown
         return [study.case(sample) for sample in study.profile.cases]
 
-    def settings(self, **changes) -> SweepSettings:
-        """What the profile sweeps, with some of it changed."""
-        profile = self.profile
-        own = SweepSettings(profile.sweep_epsilon_255, profile.objective, profile.clip)
-        return replace(own, **{key: value for key, value in changes.items() if value is not None})
-
     def table(
         self,
         direction: str = "gradient",
@@ -83,44 +73,26 @@ class Study:
             every: only the samples whose number is divisible by this.
             samples: only these.
         """
-        given = {"objective": objective, "clip": clip, "bits": bits, "epsilon_255": epsilon_255}
-        settings = self.settings(direction=direction, **given)
+        profile = self.profile
+        settings = SweepSettings(
+            profile.sweep_epsilon_255 if epsilon_255 is None else epsilon_255,
+            profile.objective if objective is None else objective,
+            profile.clip if clip is None else clip,
+            direction,
+            bits,
+        )
         if not isinstance(every, Integral) or every < 1:
             raise InputError(f"every is {every!r}; expected a whole number above 0.")
         if not isinstance(samples, Iterable | None):
             raise InputError(f"samples is {samples!r}; expected a list of sample numbers.")
         rows = self.pictures.rows if samples is None else map(self.pictures.picture, samples)
         chosen = [row.sample for row in rows if row.sample % every == 0]
-        folder = self.table_folder(settings)
-        return sweep(self.pictures, self.classifier, settings, folder, chosen, self.machine)
-
-    def table_folder(self, settings: SweepSettings) -> Path:
-        """The folder of one kind of table, by a fingerprint of all that its numbers depend on.
-
-        The probe is compared as numbers, because another processor rounds otherwise.
-        """
-        origin = self.provenance | asdict(settings)
-        del origin["epsilon_255"]
-        found = origin.pop("probe")
-        key = sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:16]
-        for folder in sorted(self.folder.glob(f"{key}-*")):
-            with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: written again
-                known = json.loads((folder / "provenance.json").read_text())
-                if same_probe(known["probe"], found):
-                    return folder
-        last = sha256(json.dumps(found).encode()).hexdigest()[:8]
-        folder = self.folder / f"{key}-{last}"
-        facts, unfinished = folder / "provenance.json", folder / f"provenance.{os.getpid()}"
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(json.dumps({**origin, "probe": found}, indent=2) + "\n")
-            unfinished.replace(facts)
-        return folder
+        return sweep(self.pictures, self.classifier, settings, self.folder, chosen, self.machine)
 
     @property
-    def provenance(self) -> dict[str, object]:
-        """What the numbers of all tables depend on, settings aside; the classifier as it is now."""
-        return provenance(self.pictures, self.classifier)
+    def parts(self) -> Parts:
+        """What is kept of the tables of these pictures, of the classifier as it is now."""
+        return Parts(self.folder, self.pictures, self.classifier)
 
     def take(self, source: str | Path) -> None:
         """Take the tables that a site offers, see ``offered``; says whether they were taken."""
@@ -133,10 +105,7 @@ class Study:
 
     def image(self, sample: str | int) -> tuple[torch.Tensor, torch.Tensor]:
         """One picture as a batch of one: images (1, C, H, W) in [0, 1] and labels (1,)."""
-        picture = self.picture(sample)
-        pixels = self.classifier.to_pixels(self.pictures.read(picture.sample))[None]
-        images = pixels.to(self.classifier.device)
-        return images, torch.tensor([picture.label], device=images.device)
+        return batch_of(self.pictures, self.classifier, [self.picture(sample).sample])
 
     def case(self, sample: str | int) -> "Case":
         """One picture under attack; InputError where the set has no such picture."""
@@ -263,20 +232,17 @@ def _check(classifier: Classifier, pictures: Pictures) -> None:
     step = max(1, len(pictures) // TRIAL)
     some = [*dict.fromkeys([*pictures.samples[::step][: TRIAL - 1], pictures.samples[-1]])]
     some = some * 2 if len(some) == 1 else some
-    read = [pictures.read(sample) for sample in some]
-    pixels = torch.stack([classifier.to_pixels(picture) for picture in read])
-    largest, (height, width) = max(max(picture.size) for picture in read), pixels.shape[2:]
+    images, labels = batch_of(pictures, classifier, some)
+    largest = max(max(pictures.read(sample).size) for sample in some)
+    height, width = images.shape[2:]
     if largest < min(height, width):
         warnings.warn(
             f"pictures of at most {largest} pixels a side are enlarged to {height} × {width}; "
             "resize and crop say otherwise.",
             stacklevel=3,
         )
-    labels = [pictures.picture(sample).label for sample in some]
-    try:
-        check_door(classifier, pixels.to(classifier.device), torch.tensor(labels))
-    except GradientError as error:
-        raise naming(error, pictures, some) from None
+    with naming(pictures, some):
+        check_door(classifier, images, labels)
 
 
 def own_study(
@@ -316,9 +282,13 @@ def own_study(
     unknown = preprocessing.keys() - {"resize", "crop", "mean", "std", "interpolation"}
     if unknown:
         raise InputError(f"unknown argument {sorted(unknown)[0]!r} of own_study.")
-    if not isinstance(results, str | os.PathLike):
-        raise InputError(f"results is {results!r}; expected a folder for the tables.")
     results = expanded(results).absolute()
+    nips = load_profile("nips2017", data=".")
+    grids = nips.epsilon_255
+    checked = SweepSettings(grids.cases if epsilon_255 is None else epsilon_255, objective)
+    if epsilon_255 is not None:
+        grids = Grids(*[tuple(sorted({0.0, *checked.epsilon_255}))] * 4)
+    machine = Machine(batch=batch)
     if isinstance(network, Classifier):
         if preprocessing or datasets.class_list(class_names) not in (None, network.class_names):
             raise InputError("network is a Classifier; expected its own names and preprocessing.")
@@ -330,20 +300,9 @@ def own_study(
         classifier = Classifier(network, class_names, **preprocessing).to(best_device(device))
     names = classifier.class_names if class_names is None else class_names
     pictures = datasets.pictures_from(images, names)
-    grid = {} if epsilon_255 is None else {"epsilon_255": _grids(epsilon_255)}
-    nips = load_profile("nips2017", data=".")
+    _check(classifier, pictures)
     profile = msgspec.structs.replace(
         nips, name=results.name, title="my own pictures", kind="pictures", arch=classifier.name,
-        cases=(), shown="", objective=objective, **grid,
+        cases=(), shown="", objective=objective, epsilon_255=grids,
     )  # fmt: skip
-    study = Study(profile, pictures, classifier, results, Machine(batch=batch))
-    study.settings()  # checks objective and grid before anything is computed
-    _check(classifier, pictures)
-    return study
-
-
-def _grids(epsilon_255: Sequence[float]) -> Grids:
-    """One grid for all pages, from the clean picture on."""
-    checked = SweepSettings(epsilon_255).epsilon_255
-    grid = tuple(sorted({0.0, *checked}))
-    return Grids(grid, grid, grid, grid)
+    return Study(profile, pictures, classifier, results, machine)

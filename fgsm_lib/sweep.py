@@ -7,10 +7,10 @@ the forward passes run in ONNX Runtime where that gives the same answers in less
 This module computes rows; ``store`` keeps them.
 """
 
+import contextlib
 import math
-import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
@@ -34,25 +34,23 @@ REPAID = 400  # forward passes that repay the second or two of an export
 TIE = 1e-4  # where two probabilities are closer than this, float rounding may decide
 
 SCHEMA = pa.schema(
-    [
-        pa.field("sample", pa.int32(), metadata={"is": "number in the set"}),
-        pa.field("label", pa.int32(), metadata={"is": "true class, from 0"}),
-        pa.field("epsilon_255", pa.float64(), metadata={"is": "epsilon in units of 1/255"}),
-        pa.field("predicted_class", pa.int32(), metadata={"is": "most probable class, from 0"}),
-        pa.field("confidence", pa.float32(), metadata={"is": "largest softmax probability"}),
-        pa.field("confidence_true", pa.float32(), metadata={"is": "probability of the label"}),
-        pa.field("correct", pa.bool_(), metadata={"is": "predicted_class equals label"}),
-        pa.field(
-            "correct_top5", pa.bool_(), metadata={"is": "label among 5; null for <= 5 classes"}
-        ),
-        pa.field("top_classes", pa.list_(pa.int32()), metadata={"is": "up to 5, best first"}),
-        pa.field("top_confidences", pa.list_(pa.float32()), metadata={"is": "of those classes"}),
-        pa.field("margin", pa.float32(), metadata={"is": "z_y - largest other logit"}),
-        pa.field("log_odds", pa.float32(), metadata={"is": "z_y - logsumexp of the others"}),
-        pa.field("gradient_l1", pa.float32(), metadata={"is": "sum of |dJ/dx|; random signs: NaN"}),
-        pa.field("zero_gradients", pa.int32(), metadata={"is": "pixel values whose sign is 0"}),
-        pa.field("attacked", pa.bool_(), metadata={"is": "the direction is not 0 everywhere"}),
-    ]
+    {
+        "sample": pa.int32(),  # number in the set
+        "label": pa.int32(),  # true class, from 0
+        "epsilon_255": pa.float64(),  # epsilon in units of 1/255
+        "predicted_class": pa.int32(),  # most probable class, from 0
+        "confidence": pa.float32(),  # largest softmax probability
+        "confidence_true": pa.float32(),  # probability of the label
+        "correct": pa.bool_(),  # predicted_class equals label
+        "correct_top5": pa.bool_(),  # label among 5; null for five classes or fewer
+        "top_classes": pa.list_(pa.int32()),  # up to 5, best first
+        "top_confidences": pa.list_(pa.float32()),  # of those classes
+        "margin": pa.float32(),  # z_y - largest other logit
+        "log_odds": pa.float32(),  # z_y - logsumexp of the others
+        "gradient_l1": pa.float32(),  # sum of |dJ/dx|; NaN for random signs
+        "zero_gradients": pa.int32(),  # pixel values whose sign is 0
+        "attacked": pa.bool_(),  # the direction is not 0 everywhere
+    }
 )
 
 
@@ -72,39 +70,38 @@ class SweepSettings:
     bits: Literal[8] | None = None
 
     def __post_init__(self) -> None:
-        try:
-            grid = tuple(sorted({_number(value) for value in self.epsilon_255}))
-        except (TypeError, ValueError, OverflowError, RuntimeError):
-            grid = ()
-        if not grid or not all(math.isfinite(value) and 0 <= value <= 255 for value in grid):
-            raise InputError(
-                f"epsilon_255 is {self.epsilon_255!r}; expected numbers from 0 to 255, in 1/255."
-            )
-        object.__setattr__(self, "epsilon_255", grid)
-        choices = {
-            "objective": tuple(attacks.OBJECTIVES),
-            "clip": ("valid", "image"),
-            "direction": ("gradient", "random"),
-            "bits": (8, None),
-        }
-        for name, known in choices.items():
-            if not _is_one_of(getattr(self, name), known):
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; expected {' or '.join(map(repr, known))}."
-                )
+        object.__setattr__(self, "epsilon_255", _grid(self.epsilon_255))
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            if not isinstance(value, str | int | None) or value not in known:
+                raise InputError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))}.")
+
+    @property
+    def attack(self) -> str:
+        """All but the grid, as the name of a kind of table."""
+        kind = f"{self.direction}-{self.objective}-{self.clip}"
+        return f"{kind}-bits{self.bits}" if self.bits else kind
 
 
-def _is_one_of(value: object, known: tuple) -> bool:
+CHOICES = {
+    "objective": tuple(attacks.OBJECTIVES),
+    "clip": ("valid", "image"),
+    "direction": ("gradient", "random"),
+    "bits": (8, None),
+}
+
+
+def _grid(epsilon_255: Sequence[float]) -> tuple[float, ...]:
+    """Each ε once, in increasing order; 0.1 + 0.2 is 0.3."""
     try:
-        return bool(value in known)
-    except (TypeError, ValueError, RuntimeError):  # what is compared elementwise
-        return False
-
-
-def _number(value: object) -> float:
-    if isinstance(value, str | bytes | bool):
-        raise TypeError
-    return round(float(value), 9)  # 0.1 + 0.2 is 0.3
+        given = np.asarray(epsilon_255)
+    except (TypeError, ValueError, RuntimeError):  # ragged, or a tensor that is elsewhere
+        given = np.empty(0)
+    if given.dtype.kind in "iuf" and given.ndim == 1 and given.size:
+        grid = np.unique(given.astype(float).round(9)).tolist()
+        if all(0 <= epsilon <= 255 for epsilon in grid):  # a NaN is neither
+            return tuple(grid)
+    raise InputError(f"epsilon_255 is {epsilon_255!r}; expected numbers from 0 to 255, in 1/255.")
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -112,56 +109,56 @@ def _number(value: object) -> float:
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
+def batch_of(
+    pictures: Pictures, classifier: Classifier, samples: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images, float32 (N, C, H, W) in [0, 1], and labels, int64 (N,), where the classifier is."""
+    images = [classifier.to_pixels(pictures.read(sample)) for sample in samples]
+    labels = [pictures.picture(sample).label for sample in samples]
+    return torch.stack(images).to(classifier.device), torch.tensor(labels, device=classifier.device)
+
+
+@contextlib.contextmanager
+def naming(pictures: Pictures, samples: Sequence[int]) -> Iterator[None]:
+    """Inside, a gradient that is no number is told with the name of the picture."""
+    try:
+        yield
+    except GradientError as error:
+        row = pictures.picture(samples[error.images[0]])
+        raise GradientError([f"sample {row.sample} ({row.name})"]) from None
+
+
 def sweep_samples(
     pictures: Pictures,
     classifier: Classifier,
     settings: SweepSettings,
     samples: Sequence[int],
-    *,
     forward: Forward | None = None,
-    stop: threading.Event | None = None,
 ) -> pa.Table:
     """The rows of one batch: one per sample and epsilon, in the columns of ``SCHEMA``.
 
     ``forward`` computes logits in place of the classifier, see ``onnx_forward``. Raises InputError
     where the classifier returns something else than finite logits.
     """
-    pixels = torch.stack([classifier.to_pixels(pictures.read(sample)) for sample in samples])
-    labels = torch.tensor([pictures.picture(sample).label for sample in samples])
-    images, labels = pixels.to(classifier.device), labels.to(classifier.device)
-    try:
-        return _rows(classifier, settings, samples, images, labels, forward or classifier, stop)
-    except GradientError as error:
-        raise naming(error, pictures, samples) from None
-
-
-def naming(error: GradientError, pictures: Pictures, samples: Sequence[int]) -> GradientError:
-    """The error of a batch of these samples, with the picture's name."""
-    row = pictures.picture(samples[error.images[0]])
-    return GradientError([f"sample {row.sample} ({row.name})"])
-
-
-def _rows(
-    classifier: Classifier,
-    settings: SweepSettings,
-    samples: Sequence[int],
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    forward: Forward,
-    stop: threading.Event | None,
-) -> pa.Table:
+    forward = forward or classifier
     layout = classifier.layout if forward is classifier else torch.contiguous_format
-    direction, size, clean_logits = _direction(classifier, settings, samples, images, labels)
+    images, labels = batch_of(pictures, classifier, samples)
+    if settings.direction == "random":
+        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
+        direction, size = torch.stack(signs), torch.full((len(samples),), math.nan)
+    else:
+        with naming(pictures, samples):
+            gradient, clean_logits = attacks.input_gradient(
+                classifier, images, labels, settings.objective
+            )
+        direction, size = gradient.sign(), gradient.abs().sum(dim=(1, 2, 3))
     direction = direction.contiguous(memory_format=layout)
     images = images.contiguous(memory_format=layout)
     bounds = attacks.clip_bounds(images, classifier, settings.clip)
-    zeros = (direction == 0).sum(dim=(1, 2, 3))
 
     stacked, changed = [], torch.empty_like(images)
     for epsilon_255 in settings.epsilon_255:
-        if stop is not None and stop.is_set():
-            raise KeyboardInterrupt
-        if epsilon_255 == 0 and clean_logits is not None and settings.bits is None:
+        if epsilon_255 == 0 and settings.direction == "gradient" and not settings.bits:
             stacked.append(clean_logits)
             continue
         with torch.no_grad():
@@ -173,29 +170,16 @@ def _rows(
             f"the classifier {classifier.name} returned NaN or infinite logits for one of the "
             f"samples {list(samples)}; expected finite numbers."
         )
+    zeros = (direction == 0).sum(dim=(1, 2, 3))
     facts = {
-        "sample": torch.tensor(list(samples)),
-        "label": labels,
-        "gradient_l1": size,
-        "zero_gradients": zeros,
-        "attacked": zeros < images[0].numel(),
+        "sample": torch.tensor(list(samples))[:, None],
+        "label": labels[:, None],
+        "epsilon_255": torch.tensor([settings.epsilon_255], dtype=torch.float64),
+        "gradient_l1": size[:, None],
+        "zero_gradients": zeros[:, None],
+        "attacked": zeros[:, None] < images[0].numel(),
     }
-    return _tidy(facts, settings.epsilon_255, _outcome(logits, labels))
-
-
-def _direction(
-    classifier: Classifier,
-    settings: SweepSettings,
-    samples: Sequence[int],
-    images: torch.Tensor,
-    labels: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Where the step goes, the L1 norm of the gradient, and the clean logits if they came along."""
-    if settings.direction == "random":
-        signs = [attacks.random_signs(x, s) for x, s in zip(images, samples, strict=True)]
-        return torch.stack(signs), torch.full((len(samples),), math.nan), None
-    gradient, logits = attacks.input_gradient(classifier, images, labels, settings.objective)
-    return gradient.sign(), gradient.abs().sum(dim=(1, 2, 3)), logits
+    return _tidy(facts | _outcome(logits, labels))
 
 
 def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -221,25 +205,14 @@ def _outcome(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tens
     }
 
 
-def _tidy(
-    facts: dict[str, torch.Tensor],
-    epsilon_255: Sequence[float],
-    outcome: dict[str, torch.Tensor],
-) -> pa.Table:
-    """Facts (N,) and outcomes (N, E, ...) -> rows ordered by sample, then by epsilon."""
-    count = len(epsilon_255)
-    table = {name: np.repeat(values.cpu().numpy(), count) for name, values in facts.items()}
-    table["epsilon_255"] = np.tile(np.asarray(epsilon_255), len(facts["sample"]))
-    for name, values in outcome.items():
-        rows = values.flatten(0, 1).cpu().numpy()
-        table[name] = list(rows) if rows.ndim == 2 else rows
-    columns = [
-        pa.array(table[field.name], field.type)
-        if field.name in table
-        else pa.nulls(len(table["sample"]), field.type)
-        for field in SCHEMA
-    ]
-    return pa.table(columns, schema=SCHEMA)
+def _tidy(values: dict[str, torch.Tensor]) -> pa.Table:
+    """Values (N, E, ...), or (N, 1) and (1, E) -> rows ordered by sample, then by epsilon."""
+    shape = values["correct"].shape
+    rows = {
+        name: list(each.expand(*shape, *each.shape[2:]).flatten(0, 1).cpu().numpy())
+        for name, each in values.items()
+    }
+    return pa.table({"correct_top5": [None] * shape.numel()} | rows, schema=SCHEMA)
 
 
 # --- forward passes in ONNX Runtime --------------------------------------------------------------
@@ -252,22 +225,18 @@ class OnnxForward:
     """
 
     def __init__(self, model: bytes):
-        self.model = model
-        self._session = None
+        import onnxruntime
 
-    def __getstate__(self) -> dict:  # to a worker of a cluster goes the model, not the session
-        return {"model": self.model, "_session": None}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+        self.model = model
+
+    def __reduce__(self) -> tuple:  # to a worker of a cluster goes the model, not the session
+        return OnnxForward, (self.model,)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        if self._session is None:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            self._session = onnxruntime.InferenceSession(
-                self.model, options, providers=["CPUExecutionProvider"]
-            )
-        return torch.from_numpy(self._session.run(None, {"pixels": pixels.numpy()})[0])
+        return torch.from_numpy(self.session.run(None, {"pixels": pixels.numpy()})[0])
 
 
 # One export a classifier; each sweep probes it anew, so one of another state is never used.
@@ -286,9 +255,7 @@ def onnx_forward(classifier: Classifier, pictures: Pictures, passes: int) -> tup
     if passes < REPAID:
         return classifier, "torch, for so few passes"
     try:
-        images = torch.stack(
-            [classifier.to_pixels(pictures.read(sample)) for sample in pictures.samples[:2]]
-        )
+        images, _ = batch_of(pictures, classifier, pictures.samples[:2])
         signs = torch.stack([attacks.random_signs(x, i) for i, x in enumerate(images)])
         images = torch.cat([images, attacks.perturb(images, signs, 8 / 255)])
         if classifier not in _EXPORTS:

@@ -125,8 +125,13 @@ show(
 )
 
 # %%
-runs = analysis.segments(table)
+# Runs of one class along ε, with their ends on the grid.
+run = table["predicted_class"].diff().ne(0).cumsum()
+ends = table.groupby(run)["epsilon_255"].agg(["first", "last"])
+runs = table.groupby(run)[["predicted_class", "correct"]].first()
+runs[["first_255", "last_255"]] = ends
 runs["class"] = [names[index] for index in runs["predicted_class"]]
+runs = runs.reset_index(drop=True)
 runs[["class", "correct", "first_255", "last_255"]]
 
 # %% tags=["remove-input"]

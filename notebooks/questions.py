@@ -49,16 +49,31 @@ say(
 # At the first ε of the grid at which a picture is wrong, it is seen as another class, its
 # *adversarial class*. Where did that class stand on the clean picture?
 
+
 # %%
-fooled = analysis.first_fooled(table)
-by_chance = analysis.first_fooled(control)
-places = ["2", "3", "4", "5", "below 5"]
+def first_fooled(table):
+    """The initially correct pictures at the first ε at which they are wrong."""
+    right = analysis.initially_correct(table)
+    wrong = table[table["sample"].isin(right) & ~table["correct"]]
+    first = wrong.drop_duplicates("sample")
+    before = analysis.clean(table)["top_classes"][first["sample"]]
+    pairs = zip(before.map(list), first["predicted_class"])
+    rank = [
+        str(top.index(to) + 1) if to in top else "below 5"
+        for top, to in pairs
+    ]
+    first = first.assign(rank=rank)
+    return first.rename(columns={"label": "from", "predicted_class": "to"})
 
 
+fooled, by_chance = first_fooled(table), first_fooled(control)
+
+
+# %%
 def ranks(first):
     """How many stood second, third, … on the clean picture."""
-    where = first["rank"].map(str).where(first["rank"].notna(), "below 5")
-    counts = where.value_counts().reindex(places, fill_value=0)
+    places = ["2", "3", "4", "5", "below 5"]
+    counts = first["rank"].value_counts().reindex(places, fill_value=0)
     return pd.DataFrame(
         [analysis.rate(k, len(first)) for k in counts], index=places
     )

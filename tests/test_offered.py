@@ -29,18 +29,26 @@ def here(noise_folder, tmp_path):
     return build
 
 
-@pytest.fixture
-def file(here, trained, tmp_path):
-    """What a site with three tables of this network offers."""
-    study, path = here("site", trained), tmp_path / "für Leser" / "site.parquet"
+@pytest.fixture(scope="module")
+def site(_trained, noise_folder, tmp_path_factory):
+    """A study with three tables, and the file of them that its site offers."""
+    folder = tmp_path_factory.mktemp("für Leser")
+    study = own_study(_trained, noise_folder, COLORS, folder / "tables", **OPTIONS, **GRID)
     tables(study)
-    offered.offer(study, path)
-    return path
+    offered.offer(study, folder / "new" / "site.parquet")
+    return study, folder / "new" / "site.parquet"
+
+
+@pytest.fixture
+def file(site, tmp_path):
+    """A copy of the file, which a test may change."""
+    return shutil.copy(site[1], tmp_path / "site.parquet")
 
 
 @pytest.mark.parametrize("how", ["path", "address"])
-def test_what_was_offered_is_not_computed_again(here, trained, file, how, monkeypatch, capsys):
-    expected, study = tables(here("site", trained)), here("von hier", trained)
+def test_what_was_offered_is_not_computed_again(here, trained, site, how, monkeypatch, capsys):
+    offering, file = site
+    expected, study = tables(offering), here("von hier", trained)
     study.take(file if how == "path" else file.as_uri())
     assert "site.parquet: 285 rows taken" in capsys.readouterr().out
     monkeypatch.setattr(store, "_compute", None)
@@ -55,14 +63,18 @@ def test_what_is_not_offered_is_computed(here, trained, file):
     assert study.table("random")["epsilon_255"].tolist() == [0, 1, 4] * 42
 
 
-def test_an_offer_holds_only_tables_of_the_study_s_own_numbers(here, trained, file, tmp_path):
-    """One of another network beside them stays where it is; columns say what each row is of."""
-    here("site", Around(trained, after=lambda z: z * 2)).table()
-    offered.offer(here("site", trained), tmp_path / "again.parquet")
-    again = pd.read_parquet(tmp_path / "again.parquet")
-    pd.testing.assert_frame_equal(again, pd.read_parquet(file))
-    kinds = again.fillna({"bits": 0}).value_counts(["direction", "bits"])
-    assert kinds.to_dict() == {("gradient", 0): 126, ("gradient", 8): 126, ("random", 0): 33}
+def test_an_offer_holds_only_tables_of_the_study_s_own_numbers(here, trained, tmp_path):
+    """Those of another network, or of this one as it was, stay where they are."""
+    study = here("site", trained)
+    here("site", Around(trained, after=lambda z: z * 2)).table(samples=[0])
+    study.table(samples=[0, 1])
+    study.classifier.network.temperature = 2.0
+    study.table("random", samples=[0])
+    offered.offer(study, tmp_path / "changed.parquet")
+    found = pd.read_parquet(tmp_path / "changed.parquet")
+    assert found.value_counts(["attack", "sample"]).to_dict() == {
+        ("random-cross_entropy-valid", 0): 3
+    }
 
 
 @pytest.mark.parametrize("what", ["weights", "answers", "pictures", "code"])

@@ -70,15 +70,13 @@ def test_the_original_s_photographs_are_recognized_by_number_and_name():
 
 def test_the_record_is_read_where_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "_FOLDER", tmp_path)
-    assert published.record() is published.record_curve() is published.record_sample(766) is None
     row = {"epsilon_255": 1.0, "class": "barrel", "confidence": 0.9, "correct": True}
     record = {"all": [{"epsilon_255": 0, "top1": 0.888}], "bins": {"99–100%": [{"top1": 1}]}}
     record["samples"] = {"766": {"label": "barrel", "rows": [row], "random": [row, row]}}
     (tmp_path / "photographs.json").write_text(json.dumps(record), encoding="utf-8")
     assert published.record() == record
     assert published.record_curve()["top1"].tolist() == [0.888]
-    assert published.record_curve("99–100%")["top1"].tolist() == [1]
-    assert published.record_curve("0–5%") is None
+    assert published.record_bins()["99–100%"]["top1"].tolist() == [1]
     assert published.record_sample(766).to_dict("records") == [row]
     assert len(published.record_sample(766, "random")) == 2
     assert published.record_sample(0) is None

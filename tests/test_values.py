@@ -33,8 +33,8 @@ demo_only = pytest.mark.skipif(PROFILE != "demo", reason="no site of the demo in
 def read():
     """``read(profile, **options)``: a study that refuses to compute a table."""
 
-    def refuse(pictures, classifier, settings, folder, *_):
-        raise InputError(f"{folder} lacks what this code computes")
+    def refuse(parts, *_):
+        raise InputError(f"{parts.folder} lacks what this code computes")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "_compute", refuse)

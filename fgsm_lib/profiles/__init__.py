@@ -90,15 +90,14 @@ def load_profile(
 
     Raises InputError where the file or a value in it is not as expected.
     """
-    path = _find(str(name))
-    profile = _parse(path)
+    profile = _parse(_find(str(name)))
     given = {"data": data, "weights": weights, "arch": arch}
-    if any(given.values()) and profile.pictures != "folder":
-        raise InputError(
-            f"the profile {profile.name} brings its own pictures and classifier; for other "
-            "data or weights add PROFILE=nips2017 (--profile nips2017)."
-        )
     if profile.pictures != "folder":
+        if any(given.values()):
+            raise InputError(
+                f"the profile {profile.name} brings its own pictures and classifier; for other "
+                "data or weights add PROFILE=nips2017 (--profile nips2017)."
+            )
         return profile
     fetched = build_folder() / profile.name / "data"
     if not profile.data and (fetched / "dev_dataset.csv").is_file():
@@ -138,13 +137,7 @@ def _find(name: str) -> Path:
             f"unknown profile {name!r}; expected {', '.join(built_in())} or the path of a .toml "
             "file."
         )
-    try:
-        there = path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a null byte
-        there = False
-    if not there:
-        raise InputError(f"{path}: no such profile file.")
-    if path.stem in built_in() and path.resolve().parent != BUILT_IN:
+    if path.stem in built_in() and path.absolute().parent != BUILT_IN:
         raise InputError(f"{path}: {path.stem} is a built-in profile; rename your file.")
     return path
 
@@ -153,12 +146,12 @@ def _parse(path: Path) -> Profile:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         profile = msgspec.convert({**values, "name": path.stem}, Profile)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error}).") from None
-    except RecursionError:
-        raise InputError(f"{path}: not a TOML file (brackets in a thousand brackets).") from None
+    except OSError:
+        raise InputError(f"{path}: no such profile file.") from None
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}.") from None
+    except (ValueError, RecursionError) as error:  # also of a name that no file can have
+        raise InputError(f"{path}: not a TOML file ({error}).") from None
     if not any(profile.sweep_epsilon_255):
         raise InputError(f"{path}: every epsilon is 0; expected at least one above 0.")
     grids = {

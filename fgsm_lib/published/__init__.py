@@ -52,13 +52,14 @@ def all_samples_curve() -> pd.DataFrame:
     return _curve("fgsm_all_samples.csv")
 
 
-def sample_curve(picture: "Picture | int") -> pd.DataFrame | None:
+def sample_curve(sample: "Picture | int") -> pd.DataFrame | None:
     """sample, epsilon_255, correct, confidence of one of ``SAMPLES``, by picture or number.
 
     None where the original page has no such curve. Sample 528 was read off its plot (±0.01).
     """
-    sample = getattr(picture, "sample", picture)
-    if sample not in SAMPLES or (sample is not picture and not covers(picture)):
+    if hasattr(sample, "sample"):
+        sample = sample.sample if covers(sample) else None
+    if sample not in SAMPLES:
         return None
     name = "fgsm_sample_528_digitised.csv" if sample == 528 else "fgsm_samples_766_132.csv"
     table = pd.read_csv(_FOLDER / name).astype({"epsilon_255": float, "correct": bool})
@@ -78,28 +79,25 @@ def _curve(name: str) -> pd.DataFrame:
     return table.set_axis(["epsilon_255", "top1", "top5", "confidence"], axis=1)
 
 
-def record() -> dict | None:
-    """This project's own run on the photographs, as photographs.json has it; None without it.
+def record() -> dict:
+    """This project's own run on the photographs, as photographs.json has it.
 
     Keys: provenance, verdicts, all (rows of a curve), bins (rows by name), samples (by number).
     """
-    path = _FOLDER / "photographs.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return json.loads((_FOLDER / "photographs.json").read_text(encoding="utf-8"))
 
 
-def record_curve(bin_name: str | None = None) -> pd.DataFrame | None:
-    """The record's curve, as of ``analysis.curve``: of all photographs, or of bin "99–100%"."""
-    found = record() or {}
-    rows = found.get("all") if bin_name is None else found.get("bins", {}).get(bin_name)
-    return pd.DataFrame(rows) if rows else None
+def record_curve() -> pd.DataFrame:
+    """The record's curve of all photographs, as of ``analysis.curve``."""
+    return pd.DataFrame(record()["all"])
+
+
+def record_bins() -> dict[str, pd.DataFrame]:
+    """The record's curves of the original's confidence bins, by name."""
+    return {name: pd.DataFrame(rows) for name, rows in record()["bins"].items()}
 
 
 def record_sample(sample: int, direction: str = "rows") -> pd.DataFrame | None:
     """epsilon_255, class, confidence, correct of a sample, by FGSM or direction="random"."""
-    rows = ((record() or {}).get("samples", {}).get(str(sample)) or {}).get(direction)
-    return pd.DataFrame(rows) if rows else None
-
-
-def record_bins() -> dict[str, pd.DataFrame]:
-    """The record's curves of the original's confidence bins, by name; empty without a record."""
-    return {name: pd.DataFrame(rows) for name, rows in (record() or {}).get("bins", {}).items()}
+    found = record()["samples"].get(str(sample))
+    return pd.DataFrame(found[direction]) if found else None
