@@ -18,8 +18,7 @@ from torchvision.datasets import ImageFolder
 
 from fgsm_lib import analysis, open_study, own_study, store
 from fgsm_lib.attacks import fgsm
-from fgsm_lib.classifiers import Classifier
-from fgsm_lib.networks import network_sha256
+from fgsm_lib.classifiers import Classifier, network_sha256
 from fgsm_lib.profiles import build_folder, built_in, load_profile
 from fgsm_lib.sweep import SweepSettings
 
