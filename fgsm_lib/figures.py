@@ -1,4 +1,4 @@
-"""The figures of the site: curves over ε, bars and points; pictures and single cases beside them.
+"""The figures of the site: curves over ε, bars and points. Those with pictures are in ``gallery``.
 
 Every function returns a matplotlib figure that ``.again(width_px)`` draws for another width. Series
 come as ``{name: data frame}``, and the name decides the color: ``FGSM`` is blue, ``random signs``
@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullFormatter
 
-from fgsm_lib.gallery import case_curve, gallery, pictures, series, top5, triple
 from fgsm_lib.style import (
     BLUE,
     GRAY,
@@ -23,29 +23,20 @@ from fgsm_lib.style import (
     LETTER,
     ORANGE,
     PAPER,
+    PUBLISHED,
     SMALL,
     Drawing,
-    alt,
-    darkened,
     drawn,
     epsilon_axis,
     legend,
-    log_axes,
     looks,
-    name_lines,
-    number,
     panels,
-    style,
+    spread,
     wrapped,
 )
-
-__all__ = [
-    "alt", "bars", "bins", "case_curve", "curves", "darkened", "gallery", "histogram", "lines",
-    "matrix", "pictures", "points", "rates", "series", "stacked", "style", "top5", "triple",
-]  # fmt: skip
+from fgsm_lib.words import brief
 
 Frames = Mapping[str, pd.DataFrame | None]
-PUBLISHED = "published (GoogLeNet)"
 OTHERS = ("published", "recorded")  # what the names of curves begin with that are not of this run
 # An axis for values in [0, 1].
 SHARES = {"ylim": (-0.03, 1.05), "yticks": [0, 0.2, 0.4, 0.6, 0.8, 1]}
@@ -58,65 +49,53 @@ SHARES = {"ylim": (-0.03, 1.05), "yticks": [0, 0.2, 0.4, 0.6, 0.8, 1]}
 def lines(
     figure: Drawing,
     frames: Frames,
-    x: str,
     y: Mapping[str, str],
-    xlabel: str = "",
     *,
+    x: str = "epsilon_255",
+    xlabel: str = "",
     shares: bool = False,
-    logx: bool = False,
-    logy: bool = False,
+    log: str = "",
     levels: Mapping[str, float] | None = None,
-    marks: Mapping[str, float] | None = None,
 ) -> None:
     """A line for each frame, in a panel for each column of ``y``, which is ``{column: label}``.
 
     ``x`` is a column, too; ``epsilon_255`` gets an axis of its own. ``shares``: all values lie in
-    [0, 1]. ``levels`` and ``marks`` are named lines: horizontal, in the first panel, and vertical.
-    Frames that are None or empty are left out.
+    [0, 1]. ``log``: "xy", where both axes are logarithmic. ``levels`` are named horizontal lines in
+    the first panel. What is None, empty, or has no number in this run, is left out.
     """
     frames = _present(frames)
+    y = {
+        name: label for name, label in y.items() if any(f[name].notna().any() for f in _own(frames))
+    }
     across = 1 if figure.narrow else len(y)
     axes = panels(figure, len(y), across, 3.2 if len(y) == 1 else 2.2 if figure.narrow else 2.6)
     for axis, (column, label) in zip(axes, y.items(), strict=True):
         _draw(axis, frames, x, column)
-        axis.set(title=wrapped(label, figure.get_figwidth() / across - 0.4))
-        log_axes(axis, logx, logy)
+        axis.set(title=wrapped(label, figure.get_figwidth() / across - 0.4), xlabel=xlabel)
+        _log_axes(axis, log)
         if shares:
             axis.set(**SHARES)
-        _reference(axis, levels if axis is axes[0] else None, marks)
         if x == "epsilon_255":
             epsilon_axis(axis, _largest(frames), across)
-        else:
-            axis.set_xlabel(xlabel)
-    name_lines(figure)
+    for name, value in (levels or {}).items():
+        axes[0].axhline(value, label=name, color=GRAY, linestyle="--", linewidth=1)
+    if len(axes) > 1 or not _names_at_ends(axes[0]):
+        legend(figure)
 
 
 def curves(
     frames: Frames,
-    column: str,
-    ylabel: str,
-    control: pd.DataFrame | None = None,
-    published: pd.DataFrame | None = None,
-) -> Drawing:
-    """A rate or confidence (``column`` of ``analysis.curve``) over ε, a line for each frame."""
-    frames = {**frames, "random signs": control, PUBLISHED: published}
-    return lines(frames, "epsilon_255", {column: ylabel}, shares=True)
-
-
-def rates(
-    curve: pd.DataFrame,
+    y: Mapping[str, str],
     control: pd.DataFrame | None = None,
     published: pd.DataFrame | None = None,
     source: str = PUBLISHED,
 ) -> Drawing:
-    """Top-1 and top-5 accuracy and mean confidence over ε, side by side, with 95% bands.
+    """Rates and confidences over ε, ``{column of analysis.curve: label}``; a line for each frame.
 
     ``source`` names the curve that is not of this run: "published …" or "recorded …".
     """
-    names = {"top1": "top-1 accuracy", "top5": "top-5 accuracy", "confidence": "mean confidence"}
-    shown = {column: name for column, name in names.items() if curve[column].notna().any()}
-    frames = {"FGSM": curve, "random signs": control, source: published}
-    return lines(frames, "epsilon_255", shown, shares=True)
+    others = _present({"random signs": control, source: published})
+    return lines({**frames, **others}, y, shares=True)
 
 
 @drawn
@@ -152,10 +131,14 @@ def _present(frames: Frames) -> dict[str, pd.DataFrame]:
     return {name: frame for name, frame in frames.items() if frame is not None and len(frame)}
 
 
-def _largest(frames: Frames) -> float:
-    """The largest ε of what was measured here: what was published may go on beyond it."""
+def _own(frames: Frames) -> list[pd.DataFrame]:
+    """What was measured here, if anything was: what was published may go on beyond it."""
     own = [frame for name, frame in frames.items() if not name.startswith(OTHERS)]
-    return max((frame["epsilon_255"].max() for frame in own), default=1)
+    return own or list(frames.values())
+
+
+def _largest(frames: Frames) -> float:
+    return max((frame["epsilon_255"].max() for frame in _own(frames)), default=1)
 
 
 def _draw(axis: Axes, frames: Frames, x: str, column: str, **options) -> None:
@@ -169,14 +152,37 @@ def _draw(axis: Axes, frames: Frames, x: str, column: str, **options) -> None:
         axis.plot(frame[x], frame[column], label=name, **look, **options)
 
 
-def _reference(
-    axis: Axes, levels: Mapping[str, float] | None, marks: Mapping[str, float] | None
-) -> None:
-    """Named lines across the axis: ``levels`` horizontal, ``marks`` vertical."""
-    look = {"color": GRAY, "linewidth": 1}
-    for draw, named in ((axis.axhline, levels), (axis.axvline, marks)):
-        for line, (name, value) in zip(("--", "-."), (named or {}).items(), strict=False):
-            draw(value, label=name, linestyle=line, **look)
+def _names_at_ends(axis: Axes) -> bool:
+    """Write the names of lines where they end, in their color; False where they do not fit."""
+    figure = axis.figure
+    lines = [line for line in axis.lines if not line.get_label().startswith("_")]
+    place = axis.transScale + axis.transLimits  # data -> fractions of the axes
+    ends = np.array([place.transform(line.get_xydata()[-1]) for line in lines])
+    longest = max((len(line.get_label()) for line in lines), default=0) * LETTER / 72
+    if not lines or longest > figure.get_figwidth() / 4 or ends[:, 0].min() < 0.85:
+        return False
+    gap = SMALL * 1.3 / 72 / (figure.get_figheight() - 0.7)
+    heights = spread(ends[:, 1], gap)
+    if np.abs(heights - ends[:, 1]).max() > 1.5 * gap:
+        return False
+    for line, height in zip(lines, heights, strict=True):
+        look = {"color": line.get_color(), "fontsize": SMALL, "va": "center"}
+        axis.text(1.01, height, line.get_label(), transform=axis.transAxes, **look)
+    return True
+
+
+def _log_axes(axis: Axes, which: str) -> None:
+    """Make "x", "y" or both logarithmic; with plain numbers: the exponents of 10³ are too small."""
+
+    def plain(value: float, _: int) -> str:
+        return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+    for name in which:
+        axis.set(**{f"{name}scale": "log"})
+        one = getattr(axis, f"{name}axis")
+        low, high = one.get_view_interval()
+        one.set_major_formatter(plain)
+        one.set_minor_formatter(plain if high < 12 * low else NullFormatter())
 
 
 # --- bars --------------------------------------------------------------------------------------
@@ -191,40 +197,35 @@ def bars(
     high: pd.DataFrame | pd.Series | None = None,
     *,
     horizontal: bool = False,
-    levels: Mapping[str, float] | None = None,
 ) -> None:
     """A group of bars for each row, in it one for each column; ``label`` says what is measured.
 
     ``low`` and ``high`` are the ends of the intervals. Rows whose names do not fit side by side go
-    below each other. ``levels`` are named lines at a value.
+    below each other.
     """
-    values, low, high = (
-        table.to_frame() if isinstance(table, pd.Series) else table for table in (values, low, high)
-    )
+    values, low, high = map(pd.DataFrame, (values, low, high))  # of a series, of None
     (rows, groups), width = values.shape, figure.get_figwidth()
     names, longest = _row_names(figure, values.index)
     flat = horizontal or longest * rows > width
     figure.set_figheight(0.8 + rows * (0.16 + 0.16 * groups) if flat else 2.9)
-    axis = figure.subplots()
-    thick = 0.8 / groups
+    axis, thick = figure.subplots(), 0.8 / groups
     for group, (name, look) in enumerate(looks(map(str, values.columns)).items()):
         size = values.iloc[:, group].to_numpy(float)
         place = np.arange(rows) + (group - (groups - 1) / 2) * thick
         options = {"color": look["color"], "hatch": HATCHES[look["linestyle"]]}
         options["label"] = name if groups > 1 else ""
-        if low is not None:
+        if low.size:
             ends = np.array([size - low.iloc[:, group], high.iloc[:, group] - size])
             options |= {"xerr" if flat else "yerr": ends.clip(0), "error_kw": {"ecolor": INK}}
         made = (axis.barh if flat else axis.bar)(place, size, thick * 0.94, **options)
         if flat or rows * groups * 0.45 < width:
-            axis.bar_label(made, fmt=number, padding=2, fontsize=SMALL)
+            axis.bar_label(made, fmt=brief, padding=2, fontsize=SMALL)
     axis.set_title(wrapped(label, width - (longest if flat else 0) - 0.2))
     (axis.set_yticks if flat else axis.set_xticks)(range(rows), names)
     axis.grid(False, axis="y" if flat else "x")
     axis.margins(**{"x" if flat else "y": 0.14})
     if flat:
         axis.invert_yaxis()
-    _reference(axis, None if flat else levels, levels if flat else None)
     legend(figure)
 
 
@@ -263,17 +264,18 @@ def _row_names(figure: Drawing, rows: Iterable) -> tuple[list[str], float]:
 def histogram(figure: Drawing, clean: pd.DataFrame) -> None:
     """Clean confidence in 20 bins: the pictures that are seen right, and those seen wrong."""
     figure.set_figheight(2.6)
-    axis = figure.subplots()
-    right = clean["correct"].astype(bool)
-    parts = {"right": clean.loc[right, "confidence"], "wrong": clean.loc[~right, "confidence"]}
-    names = [f"{name} (n = {len(part)})" for name, part in parts.items()]
-    edges, colors = np.linspace(0, 1, 21), [look["color"] for look in looks(parts).values()]
-    axis.hist(list(parts.values()), edges, stacked=True, color=colors, label=names, rwidth=0.94)
+    axis, right = figure.subplots(), clean["correct"].astype(bool)
+    parts = [clean.loc[chosen, "confidence"] for chosen in (right, ~right)]
+    names = [
+        f"{name} (n = {len(part)})" for name, part in zip(("right", "wrong"), parts, strict=True)
+    ]
+    look = {"color": [BLUE, ORANGE], "label": names, "rwidth": 0.94}
+    axis.hist(parts, np.linspace(0, 1, 21), stacked=True, **look)
     axis.set(title="pictures", xlabel="clean confidence", xlim=(0, 1))
     legend(figure)
     figure.alt_text = "Histogram of clean confidence: " + "; ".join(
-        f"{name}, median {number(part.median())}, {int((part > 0.95).sum())} of them above 0.95"
-        for name, part in zip(names, parts.values(), strict=True)
+        f"{name}, median {brief(part.median())}, {int((part > 0.95).sum())} of them above 0.95"
+        for name, part in zip(names, parts, strict=True)
     )
 
 
@@ -289,38 +291,17 @@ def points(
     xlabel: str,
     ylabel: str,
     *,
-    logx: bool = False,
-    logy: bool = False,
-    line: str = "",
-    marks: Mapping[str, float] | None = None,
+    log: str = "",
 ) -> None:
-    """A point for each row, a color for each frame. ``line``: "identity", "fit" or none.
-
-    The fit is least squares over all points, in the logarithms where an axis is logarithmic.
-    """
-    frames = _present(frames)
-    figure.set_figheight(3.0)
+    """A point for each row, a color for each frame. ``log``: which axes are, "x", "y" or "xy"."""
     axis = figure.subplots()
     for name, look in looks(frames).items():
-        marker = look["marker"] or "v"
+        frame, marker = frames[name], look["marker"] or "v"
         look = {"color": look["color"], "alpha": 0.55, "markeredgewidth": 0}
-        label = f"{name} (n = {len(frames[name])})"
-        axis.plot(frames[name][x], frames[name][y], marker, label=label, **look)
-    if line:
-        _trend(axis, pd.concat(frames.values())[[x, y]].to_numpy(float), line, logx, logy)
+        axis.plot(frame[x], frame[y], marker, label=f"{name} (n = {len(frame)})", **look)
     axis.set(title=wrapped(ylabel, figure.get_figwidth() - 0.5), xlabel=xlabel)
-    log_axes(axis, logx, logy)
-    _reference(axis, None, marks)
+    _log_axes(axis, log)
     legend(figure)
-
-
-def _trend(axis: Axes, rows: np.ndarray, line: str, logx: bool, logy: bool) -> None:
-    x, y = (np.log(v) if log else v for v, log in zip(rows.T, (logx, logy), strict=True))
-    known = np.isfinite(x) & np.isfinite(y)
-    ends = np.array([x[known].min(), x[known].max()])
-    found = ends if line == "identity" else np.polyval(np.polyfit(x[known], y[known], 1), ends)
-    across, up = (np.exp(v) if log else v for v, log in ((ends, logx), (found, logy)))
-    axis.plot(across, up, "--", color=GRAY, linewidth=1.2, label=line)
 
 
 @drawn

@@ -23,7 +23,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fgsm_lib import InputError, figures
+from fgsm_lib import InputError, style
 from fgsm_lib.slider import Widget, encoded, lossless, slider
 from fgsm_lib.style import NARROW
 from fgsm_lib.words import escape, readable
@@ -51,7 +51,7 @@ def show(
             what ``slider`` returns.
         name: The label that ``{numref}`` refers to, of lower-case letters, digits and hyphens.
         caption: One paragraph of MyST Markdown.
-        alt: What a figure shows, in words; by default ``figures.alt`` reads it off the axes.
+        alt: What a figure shows, in words; by default ``style.alt`` reads it off the axes.
 
     Raises:
         InputError: It is something else, or the name is no label.
@@ -75,7 +75,7 @@ def show(
             kind, inside = "figure slider", _with_files(thing, name or "slider")
             still, text = thing.still, thing.text
         else:
-            kind, text = "figure themed", alt or figures.alt(thing)
+            kind, text = "figure themed", alt or style.alt(thing)
             inside = _pictures(thing, name or "figure", text)
             still = _saved(thing, "png", dpi=96, facecolor="white")
             plt.close(thing)  # or Jupyter shows it a second time
@@ -133,7 +133,7 @@ def _pictures(figure: Figure, name: str, alt: str) -> str:
     for theme in ("light", "dark"):
         part = {}
         for size, svg in drawings.items():
-            svg = figures.darkened(svg) if theme == "dark" else svg
+            svg = style.darkened(svg) if theme == "dark" else svg
             part[size] = f'"{_store(f"{name}-{size}-{theme}.svg", svg.encode())}" {_size(svg)}'
         pictures.append(
             f'<picture class="on-{theme}">'

@@ -10,7 +10,8 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from fgsm_lib import InputError, figures, style
+from fgsm_lib import figures, gallery, style
+from fgsm_lib.words import brief
 
 EPSILON = [0, 0.5, 1, 4, 20]
 CLASSES = ["espresso", "drilling platform", "Egyptian cat", "tripod", "soup bowl", "cup"]
@@ -59,35 +60,31 @@ SHARES = pd.DataFrame({"FGSM": [0.52, 0.4], "random signs": [0.6, 0.1]}, ["2nd",
 COUNTS = pd.DataFrame({"never fooled": [1, 5], "bounce-back": [2, 0]}, ["99–100%", "95–99%"])
 CLEAN = pd.DataFrame({"confidence": [0.99, 0.97, 0.4], "correct": [True, True, False]})
 CLOUD = pd.DataFrame({"x": [0.1, 1, 10], "y": [0.2, 2, 20]})
+TOP1 = {"top1": "top-1 accuracy"}
+RATES = TOP1 | {"top5": "top-5 accuracy", "confidence": "mean confidence"}
 CONFUSED = pd.DataFrame([[9, 1], [0, 10]], ["ball", "cube"], ["ball", "cube"])
 
 DRAWN = {
-    "pictures": lambda: figures.pictures([CASE.image] * 5, ["a picture of something"] * 5, "", 5),
-    "triple": lambda: figures.triple(CASE, 1),
-    "series": lambda: figures.series(CASE, [0.5, 1, 4, 20]),
-    "case_curve": lambda: figures.case_curve(CASE, {"recorded: sample 132": FGSM}),
-    "top5": lambda: figures.top5(CASE, [0, 1, 20]),
-    "gallery": lambda: figures.gallery(
-        {"bounce-back, U: coffee (3 like it)": CASE.table, "flat": CASE.control}, [CASE.image] * 2
-    ),
-    "curves": lambda: figures.curves({"FGSM": FGSM}, "top1", "top-1 accuracy", RANDOM, FGSM),
-    "rates": lambda: figures.rates(FGSM, RANDOM, FGSM),
+    "pictures": lambda: gallery.pictures([CASE.image] * 5, ["a picture of something"] * 5, "", 5),
+    "triple": lambda: gallery.triple(CASE, 1),
+    "series": lambda: gallery.series(CASE, [0.5, 1, 4, 20]),
+    "case_curve": lambda: gallery.case_curve(CASE),
+    "top5": lambda: gallery.top5(CASE, [0, 1, 20]),
+    "curves": lambda: figures.curves({"FGSM": FGSM}, TOP1, RANDOM, FGSM),
+    "rates": lambda: figures.curves({"FGSM": FGSM}, RATES, RANDOM, FGSM),
     "bins": lambda: figures.bins(
         {"99–100%": FGSM, "95–99%": FGSM, "none": FGSM[:0]}, "top1", "accuracy", {"99–100%": RANDOM}
     ),
     "lines": lambda: figures.lines(
         {"a rather long name of a line that needs two": CLOUD, "random signs": CLOUD},
-        "x", {"y": "shift"}, "dimension", logx=True, logy=True, levels={"noticeable": 2.3},
+        {"y": "shift"}, x="x", xlabel="dimension", log="xy", levels={"noticeable": 2.3},
     ),
     "bars": lambda: figures.bars(SHARES, "share of fooled pictures", SHARES - 0.1, SHARES + 0.1),
-    "bars_flat": lambda: figures.bars(
-        SHARES["FGSM"], "share", horizontal=True, levels={"all": 0.5}
-    ),
+    "bars_flat": lambda: figures.bars(SHARES["FGSM"], "share", horizontal=True),
     "stacked": lambda: figures.stacked(COUNTS, "share of the pictures, by clean confidence"),
     "histogram": lambda: figures.histogram(CLEAN),
     "points": lambda: figures.points(
-        {"fooled": CLOUD, "never fooled": CLOUD}, "x", "y", "first-order ε", "smallest ε",
-        logx=True, logy=True, line="fit",
+        {"fooled": CLOUD, "never fooled": CLOUD}, "x", "y", "first-order ε", "smallest ε", log="xy"
     ),
     "matrix": lambda: figures.matrix({"clean": CONFUSED, "ε = 2/255": CONFUSED}),
 }  # fmt: skip
@@ -97,7 +94,7 @@ DRAWN = {
 def test_every_figure_fits_both_screens_in_light_and_dark(name, tmp_path):
     wide = DRAWN[name]()
     narrow = wide.again(style.NARROW)
-    assert figures.alt(narrow) == figures.alt(wide) != "", "the same data"
+    assert style.alt(narrow) == style.alt(wide) != "", "the same data"
     for figure, width in ((wide, style.WIDE), (narrow, style.NARROW)):
         figure.draw_without_rendering()
         drawn, (right, top) = figure.get_tightbbox(), figure.get_size_inches()
@@ -109,50 +106,51 @@ def test_every_figure_fits_both_screens_in_light_and_dark(name, tmp_path):
     narrow.savefig(tmp_path / "figure.svg")
     svg = (tmp_path / "figure.svg").read_text()
     assert min(map(float, re.findall(r"font-size: ([\d.]+)px", svg))) >= 8.25, "as text"
-    light, dark = (set(re.findall("#[0-9a-f]{6}", text)) for text in (svg, figures.darkened(svg)))
+    light, dark = (set(re.findall("#[0-9a-f]{6}", text)) for text in (svg, style.darkened(svg)))
     assert light and not light & dark
 
 
 def test_alt_reads_lines_bars_points_and_pictures():
-    said = figures.alt(DRAWN["curves"]())
+    said = style.alt(DRAWN["curves"]())
     assert said.startswith(
         "top-1 accuracy over ε in 1/255: FGSM 0.90 at 0, lowest 0.05 at 4, 0.20 at 20; "
     )
     assert "random signs 0.90 at 0, 0.80 at 20; published (GoogLeNet) 0.90 at 0" in said
-    assert "FGSM: 2nd 0.52, 3rd to 5th 0.40; random signs: 2nd 0.60" in figures.alt(DRAWN["bars"]())
-    assert figures.alt(DRAWN["bars_flat"]()) == "share: 2nd 0.52, 3rd to 5th 0.40; all at 0.50."
-    assert "never fooled (n = 3): 0.20 to 20.0 over 0.10 to 10.0" in figures.alt(DRAWN["points"]())
-    assert figures.alt(figures.pictures([CASE.image], ["coffee\nclean"])) == "coffee, clean."
-    assert figures.alt(figures.pictures([CASE.image], ["coffee"], "A cup.")) == "A cup."
-    assert "2 of them above 0.95; wrong (n = 1), median 0.40" in figures.alt(DRAWN["histogram"]())
-    assert "clean: 19 of 20 on the diagonal" in figures.alt(DRAWN["matrix"]())
+    assert "FGSM: 2nd 0.52, 3rd to 5th 0.40; random signs: 2nd 0.60" in style.alt(DRAWN["bars"]())
+    assert style.alt(DRAWN["bars_flat"]()) == "share: 2nd 0.52, 3rd to 5th 0.40."
+    assert "0.20 at 0.1, 20.0 at 10; noticeable at 2.30" in style.alt(DRAWN["lines"]())
+    assert "never fooled (n = 3): 0.20 to 20.0 over 0.10 to 10.0" in style.alt(DRAWN["points"]())
+    assert style.alt(gallery.pictures([CASE.image], ["coffee\nclean"])) == "coffee, clean."
+    assert style.alt(gallery.pictures([CASE.image], ["coffee"], "A cup.")) == "A cup."
+    assert "2 of them above 0.95; wrong (n = 1), median 0.40" in style.alt(DRAWN["histogram"]())
+    assert "clean: 19 of 20 on the diagonal" in style.alt(DRAWN["matrix"]())
 
 
 def test_alt_of_a_case_names_the_classes():
-    assert figures.alt(DRAWN["case_curve"]()) == (
+    assert style.alt(DRAWN["case_curve"]()) == (
         "Confidence over ε for a picture of espresso: espresso, >99% at 0/255, lowest drilling "
         "platform, 21% at 1/255, last espresso, 70% at 20/255, and wrong at 2 of 5 ε. After random "
         "signs of 20/255: espresso, 90%."
     )
-    assert "1/255: drilling platform, 21%" in figures.alt(DRAWN["series"]())
+    assert "1/255: drilling platform, 21%" in style.alt(DRAWN["series"]())
 
 
 def test_only_what_fools_is_called_adversarial():
-    titles = {eps: figures.triple(CASE, eps).axes[-1].get_title(loc="center") for eps in (0.5, 1)}
+    titles = {eps: gallery.triple(CASE, eps).axes[-1].get_title(loc="center") for eps in (0.5, 1)}
     assert titles == {
         0.5: "after the step\nε = 0.5/255\nespresso, 50%",
         1: "adversarial\nε = 1/255\ndrilling platform, 21%",
     }
-    assert "adversarial" not in figures.alt(figures.triple(CASE, 0.5))
+    assert "adversarial" not in style.alt(gallery.triple(CASE, 0.5))
     was_wrong = Case()
     was_wrong.table = Case.table.assign(correct=False)
-    assert "adversarial" not in figures.alt(figures.triple(was_wrong, 1))
-    assert "ε" not in figures.triple(CASE, 1).axes[2].get_title(loc="center"), "a sign has no ε"
+    assert "adversarial" not in style.alt(gallery.triple(was_wrong, 1))
+    assert "ε" not in gallery.triple(CASE, 1).axes[2].get_title(loc="center"), "a sign has no ε"
 
 
 def test_the_legend_says_only_what_occurs():
     def entries(case):
-        return [text.get_text() for text in figures.case_curve(case).legends[0].get_texts()]
+        return [text.get_text() for text in gallery.case_curve(case).legends[0].get_texts()]
 
     assert entries(CASE)[:2] == ["FGSM: class right", "FGSM: class wrong"]
     always_wrong = Case()
@@ -177,7 +175,7 @@ def test_names_stand_at_lines_where_they_fit():
 
 
 def test_numbers_are_for_reading():
-    assert list(map(style.number, (-0.25, -0.0, 1840, 3e-5))) == ["−0.25", "0.00", "1,840", "3e−05"]
+    assert list(map(brief, (-0.25, -0.0, 1840, 3e-5))) == ["−0.25", "0.00", "1,840", "3e−05"]
 
 
 def test_spread_keeps_order_and_distance():
@@ -187,14 +185,17 @@ def test_spread_keeps_order_and_distance():
 
 
 def test_top5_is_left_out_where_there_are_too_few_classes():
-    assert "top-5" not in figures.alt(figures.rates(FGSM.assign(top5=np.nan)))
+    few = FGSM.assign(top5=np.nan)
+    assert "top-5" not in style.alt(figures.curves({"FGSM": few}, RATES, None, FGSM))
 
 
-def test_random_signs_of_another_strength_are_refused_in_a_sentence():
-    case = Case()
-    case.control = Case.control[:2]
-    with pytest.raises(InputError, match=r"ends with 4; random signs are known at 0, 0\.5"):
-        figures.series(case, [1, 4])
+def test_the_axis_ends_with_this_run_and_shows_all_of_what_was_only_published():
+    longer = curve(0.9, 0.5, 0.1, 0.05, 0.2).assign(epsilon_255=[0, 1, 4, 20, 128])
+
+    def end(frames):
+        return figures.curves(frames, TOP1, published=longer).axes[0].get_xlim()[1]
+
+    assert end({"FGSM": FGSM}) < 30 and end({}) > 128
 
 
 def test_a_name_with_dollars_is_drawn_as_it_is():
