@@ -14,26 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 
-from fgsm_lib.style import (
-    BLUE,
-    GRAY,
-    GRID,
-    HATCHES,
-    INK,
-    LETTER,
-    ORANGE,
-    PAPER,
-    PUBLISHED,
-    SMALL,
-    Drawing,
-    drawn,
-    epsilon_axis,
-    legend,
-    looks,
-    panels,
-    spread,
-    wrapped,
-)
+from fgsm_lib import style
+from fgsm_lib.style import Drawing, drawn
 from fgsm_lib.words import brief
 
 Frames = Mapping[str, pd.DataFrame | None]
@@ -64,23 +46,26 @@ def lines(
     the first panel. What is None, empty, or has no number in this run, is left out.
     """
     frames = _present(frames)
+    own = _own(frames)
     y = {
-        name: label for name, label in y.items() if any(f[name].notna().any() for f in _own(frames))
-    }
+        name: text for name, text in y.items() if any(rows[name].notna().any() for rows in own)
+    } or y
     across = 1 if figure.narrow else len(y)
-    axes = panels(figure, len(y), across, 3.2 if len(y) == 1 else 2.2 if figure.narrow else 2.6)
+    axes = style.panels(
+        figure, len(y), across, 3.2 if len(y) == 1 else 2.2 if figure.narrow else 2.6
+    )
     for axis, (column, label) in zip(axes, y.items(), strict=True):
         _draw(axis, frames, x, column)
-        axis.set(title=wrapped(label, figure.get_figwidth() / across - 0.4), xlabel=xlabel)
+        axis.set(title=style.wrapped(label, figure.get_figwidth() / across - 0.4), xlabel=xlabel)
         _log_axes(axis, log)
         if shares:
             axis.set(**SHARES)
         if x == "epsilon_255":
-            epsilon_axis(axis, _largest(frames), across)
+            style.epsilon_axis(axis, _largest(frames), across)
     for name, value in (levels or {}).items():
-        axes[0].axhline(value, label=name, color=GRAY, linestyle="--", linewidth=1)
+        axes[0].axhline(value, label=name, color=style.GRAY, linestyle="--", linewidth=1)
     if len(axes) > 1 or not _names_at_ends(axes[0]):
-        legend(figure)
+        style.legend(figure)
 
 
 def curves(
@@ -88,7 +73,7 @@ def curves(
     y: Mapping[str, str],
     control: pd.DataFrame | None = None,
     published: pd.DataFrame | None = None,
-    source: str = PUBLISHED,
+    source: str = style.PUBLISHED,
 ) -> Drawing:
     """Rates and confidences over ε, ``{column of analysis.curve: label}``; a line for each frame.
 
@@ -106,7 +91,7 @@ def bins(
     ylabel: str,
     control: Frames | None = None,
     published: Frames | None = None,
-    source: str = PUBLISHED,
+    source: str = style.PUBLISHED,
 ) -> None:
     """One quantity over ε in a panel for each confidence bin; the other bins faintly behind it.
 
@@ -114,17 +99,17 @@ def bins(
     """
     curves = _present(curves)
     across = 2 if figure.narrow else 3
-    axes = panels(figure, len(curves), across, 1.5 if figure.narrow else 1.7, sharey=True)
+    axes = style.panels(figure, len(curves), across, 1.5 if figure.narrow else 1.7, sharey=True)
     for axis, (name, curve) in zip(axes, curves.items(), strict=True):
         for other in curves.values():
-            axis.plot(other["epsilon_255"], other[column], color=GRID, linewidth=1, zorder=1)
+            axis.plot(other["epsilon_255"], other[column], color=style.GRID, linewidth=1, zorder=1)
         shown = {"FGSM": curve, "random signs": (control or {}).get(name)}
         shown[source] = (published or {}).get(name)
         _draw(axis, _present(shown), "epsilon_255", column, markersize=3)
         axis.set(title=f"{name} (n = {int(curve['n'].max())})", **SHARES)
-        epsilon_axis(axis, _largest(curves), across)
+        style.epsilon_axis(axis, _largest(curves), across)
     figure.supylabel(ylabel, fontsize="medium")
-    legend(figure)
+    style.legend(figure)
 
 
 def _present(frames: Frames) -> dict[str, pd.DataFrame]:
@@ -142,7 +127,7 @@ def _largest(frames: Frames) -> float:
 
 
 def _draw(axis: Axes, frames: Frames, x: str, column: str, **options) -> None:
-    for name, look in looks(frames).items():
+    for name, look in style.looks(frames).items():
         frame, low, high = frames[name], f"{column}_low", f"{column}_high"
         if low not in frame:
             low, high = "low", "high"
@@ -158,15 +143,15 @@ def _names_at_ends(axis: Axes) -> bool:
     lines = [line for line in axis.lines if not line.get_label().startswith("_")]
     place = axis.transScale + axis.transLimits  # data -> fractions of the axes
     ends = np.array([place.transform(line.get_xydata()[-1]) for line in lines])
-    longest = max((len(line.get_label()) for line in lines), default=0) * LETTER / 72
+    longest = max((len(line.get_label()) for line in lines), default=0) * style.LETTER / 72
     if not lines or longest > figure.get_figwidth() / 4 or ends[:, 0].min() < 0.85:
         return False
-    gap = SMALL * 1.3 / 72 / (figure.get_figheight() - 0.7)
-    heights = spread(ends[:, 1], gap)
+    gap = style.SMALL * 1.3 / 72 / (figure.get_figheight() - 0.7)
+    heights = style.spread(ends[:, 1], gap)
     if np.abs(heights - ends[:, 1]).max() > 1.5 * gap:
         return False
     for line, height in zip(lines, heights, strict=True):
-        look = {"color": line.get_color(), "fontsize": SMALL, "va": "center"}
+        look = {"color": line.get_color(), "fontsize": style.SMALL, "va": "center"}
         axis.text(1.01, height, line.get_label(), transform=axis.transAxes, **look)
     return True
 
@@ -209,24 +194,24 @@ def bars(
     flat = horizontal or longest * rows > width
     figure.set_figheight(0.8 + rows * (0.16 + 0.16 * groups) if flat else 2.9)
     axis, thick = figure.subplots(), 0.8 / groups
-    for group, (name, look) in enumerate(looks(map(str, values.columns)).items()):
+    for group, (name, look) in enumerate(style.looks(map(str, values.columns)).items()):
         size = values.iloc[:, group].to_numpy(float)
         place = np.arange(rows) + (group - (groups - 1) / 2) * thick
-        options = {"color": look["color"], "hatch": HATCHES[look["linestyle"]]}
+        options = {"color": look["color"], "hatch": style.HATCHES[look["linestyle"]]}
         options["label"] = name if groups > 1 else ""
         if low.size:
             ends = np.array([size - low.iloc[:, group], high.iloc[:, group] - size])
-            options |= {"xerr" if flat else "yerr": ends.clip(0), "error_kw": {"ecolor": INK}}
+            options |= {"xerr" if flat else "yerr": ends.clip(0), "error_kw": {"ecolor": style.INK}}
         made = (axis.barh if flat else axis.bar)(place, size, thick * 0.94, **options)
         if flat or rows * groups * 0.45 < width:
-            axis.bar_label(made, fmt=brief, padding=2, fontsize=SMALL)
-    axis.set_title(wrapped(label, width - (longest if flat else 0) - 0.2))
+            axis.bar_label(made, fmt=brief, padding=2, fontsize=style.SMALL)
+    axis.set_title(style.wrapped(label, width - (longest if flat else 0) - 0.2))
     (axis.set_yticks if flat else axis.set_xticks)(range(rows), names)
     axis.grid(False, axis="y" if flat else "x")
     axis.margins(**{"x" if flat else "y": 0.14})
     if flat:
         axis.invert_yaxis()
-    legend(figure)
+    style.legend(figure)
 
 
 @drawn
@@ -239,25 +224,25 @@ def stacked(figure: Drawing, counts: pd.DataFrame, label: str) -> None:
     figure.set_figheight(0.8 + 0.32 * len(rows))
     axis, start = figure.subplots(), np.zeros(len(rows))
     room = figure.get_figwidth() - longest - 0.4
-    for kind, look in looks(counts.columns).items():
-        size, hatch = shares[kind].to_numpy(float), HATCHES[look["linestyle"]]
+    for kind, look in style.looks(counts.columns).items():
+        size, hatch = shares[kind].to_numpy(float), style.HATCHES[look["linestyle"]]
         look = {"color": look["color"], "hatch": hatch, "label": kind, "left": start}
         made = axis.barh(range(len(rows)), size, 0.75, **look)
         texts = ["" if hatch or share * room < 0.36 else f"{share:.0%}" for share in size]
-        axis.bar_label(made, texts, label_type="center", color=PAPER, fontsize=SMALL)
+        axis.bar_label(made, texts, label_type="center", color=style.PAPER, fontsize=style.SMALL)
         start = start + size
-    axis.set(title=wrapped(label, room), xlim=(0, 1))
+    axis.set(title=style.wrapped(label, room), xlim=(0, 1))
     axis.set_yticks(range(len(rows)), names)
     axis.grid(False)
     axis.invert_yaxis()
-    legend(figure)
+    style.legend(figure)
 
 
 def _row_names(figure: Drawing, rows: Iterable) -> tuple[list[str], float]:
     """The names of rows, broken to a third of the figure, and how many inches the longest takes."""
-    names = [wrapped(str(row), max(1.5, 0.3 * figure.get_figwidth())) for row in rows]
+    names = [style.wrapped(str(row), max(1.5, 0.3 * figure.get_figwidth())) for row in rows]
     longest = max(len(line) for name in names for line in name.split("\n"))
-    return names, longest * LETTER / 72
+    return names, longest * style.LETTER / 72
 
 
 @drawn
@@ -269,10 +254,10 @@ def histogram(figure: Drawing, clean: pd.DataFrame) -> None:
     names = [
         f"{name} (n = {len(part)})" for name, part in zip(("right", "wrong"), parts, strict=True)
     ]
-    look = {"color": [BLUE, ORANGE], "label": names, "rwidth": 0.94}
+    look = {"color": [style.BLUE, style.ORANGE], "label": names, "rwidth": 0.94}
     axis.hist(parts, np.linspace(0, 1, 21), stacked=True, **look)
     axis.set(title="pictures", xlabel="clean confidence", xlim=(0, 1))
-    legend(figure)
+    style.legend(figure)
     figure.alt_text = "Histogram of clean confidence: " + "; ".join(
         f"{name}, median {brief(part.median())}, {int((part > 0.95).sum())} of them above 0.95"
         for name, part in zip(names, parts, strict=True)
@@ -295,28 +280,28 @@ def points(
 ) -> None:
     """A point for each row, a color for each frame. ``log``: which axes are, "x", "y" or "xy"."""
     axis = figure.subplots()
-    for name, look in looks(frames).items():
+    for name, look in style.looks(frames).items():
         frame, marker = frames[name], look["marker"] or "v"
         look = {"color": look["color"], "alpha": 0.55, "markeredgewidth": 0}
         axis.plot(frame[x], frame[y], marker, label=f"{name} (n = {len(frame)})", **look)
-    axis.set(title=wrapped(ylabel, figure.get_figwidth() - 0.5), xlabel=xlabel)
+    axis.set(title=style.wrapped(ylabel, figure.get_figwidth() - 0.5), xlabel=xlabel)
     _log_axes(axis, log)
-    legend(figure)
+    style.legend(figure)
 
 
 @drawn
 def matrix(figure: Drawing, tables: Mapping[str, pd.DataFrame]) -> None:
     """Confusion matrices of counts: rows are the true class, columns the one that was seen."""
     across = 1 if figure.narrow else len(tables)
-    axes = panels(figure, len(tables), across, figure.get_figwidth() / across + 0.2)
+    axes = style.panels(figure, len(tables), across, figure.get_figwidth() / across + 0.2)
     said = []
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
         counts = table.to_numpy()
         shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
         for row, column in np.argwhere(counts):
-            share, color = shares[row, column], BLUE if row == column else ORANGE
+            share, color = shares[row, column], style.BLUE if row == column else style.ORANGE
             axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=color, alpha=share))
-            ink = {"color": PAPER if share > 0.5 else INK, "fontsize": SMALL}
+            ink = {"color": style.PAPER if share > 0.5 else style.INK, "fontsize": style.SMALL}
             axis.text(column, row, str(counts[row, column]), ha="center", va="center", **ink)
         limits = (-0.5, len(counts) - 0.5)
         axis.set(title=title, xlim=limits, ylim=limits[::-1], aspect="equal")

@@ -8,22 +8,9 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
+from fgsm_lib import style
 from fgsm_lib.perception import to_uint8
-from fgsm_lib.style import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    PUBLISHED,
-    SMALL,
-    Drawing,
-    drawn,
-    epsilon_axis,
-    legend,
-    panels,
-    spread,
-    wrapped,
-)
+from fgsm_lib.style import Drawing, drawn
 
 if TYPE_CHECKING:
     from fgsm_lib.study import Case
@@ -52,7 +39,7 @@ def pictures(
         columns = 2 if len(tensors) == 4 else 3
     rows = -(-len(tensors) // columns)
     titles = _make_room(figure, tensors, titles, rows, columns)
-    axes = panels(figure, len(tensors), columns, figure.get_figheight() / rows)
+    axes = style.panels(figure, len(tensors), columns, figure.get_figheight() / rows)
     for axis, *picture in zip(axes, tensors, titles, colors or [None] * len(tensors), strict=True):
         _picture(axis, *picture)
     figure.alt_text = alt_text
@@ -110,10 +97,10 @@ def _make_room(
 ) -> list[str]:
     """Set the figure's height for so many pictures with titles; the titles, broken to fit."""
     cell = figure.get_figwidth() / columns
-    titles = [wrapped(title, cell) for title in titles]
+    titles = [style.wrapped(title, cell) for title in titles]
     lines = max(title.count("\n") + 1 for title in titles)
     height = max(tensor.shape[1] / tensor.shape[2] for tensor in tensors)
-    figure.set_figheight(rows * ((cell - 0.08) * height + lines * SMALL * 1.25 / 72 + 0.12))
+    figure.set_figheight(rows * ((cell - 0.08) * height + lines * style.SMALL * 1.25 / 72 + 0.12))
     figure.set_layout_engine("compressed", w_pad=0.04, wspace=0)
     return titles
 
@@ -122,7 +109,7 @@ def _picture(axis: Axes, tensor: torch.Tensor, title: str, color: str | None) ->
     pixels = to_uint8(tensor)
     axis.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     axis.axis("off")
-    axis.set_title(title, loc="center", fontsize=SMALL, **({"color": color} if color else {}))
+    axis.set_title(title, loc="center", fontsize=style.SMALL, **({"color": color} if color else {}))
 
 
 # --- a single picture under attack -------------------------------------------------------------
@@ -137,14 +124,16 @@ def case_curve(figure: Drawing, case: "Case") -> None:
     figure.set_figheight(3.5)
     axis, table, control = figure.subplots(), case.table, case.control
     _confidence(axis, table)
-    axis.plot(control["epsilon_255"], control["confidence"], ":", color=GREEN, label="random signs")
+    axis.plot(
+        control["epsilon_255"], control["confidence"], ":", color=style.GREEN, label="random signs"
+    )
     if (theirs := case.published) is not None:
-        look = {"color": GRAY, "linewidth": 1.2, "label": PUBLISHED}
+        look = {"color": style.GRAY, "linewidth": 1.2, "label": style.PUBLISHED}
         axis.plot(theirs["epsilon_255"], theirs["confidence"], "--", **look)
     axis.set(ylabel="confidence", ylim=(-0.03, 1.05))
-    epsilon_axis(axis, table["epsilon_255"].max())
+    style.epsilon_axis(axis, table["epsilon_255"].max())
     _name_classes(axis, case)
-    legend(figure)
+    style.legend(figure)
     lowest = table.iloc[int(table["confidence"].to_numpy().argmin())]
     places = {"": table.iloc[0], "lowest ": lowest, "last ": table.iloc[-1]}
     said = [
@@ -162,9 +151,9 @@ def _confidence(axis: Axes, rows: pd.DataFrame) -> None:
     x, y = rows["epsilon_255"].to_numpy(float), rows["confidence"].to_numpy(float)
     right = rows["correct"].to_numpy(bool)
     near_right = right | np.r_[right[1:], False] | np.r_[False, right[:-1]]
-    axis.plot(x, np.where(near_right, y, np.nan), color=BLUE)
-    axis.plot(x, np.where(right, np.nan, y), color=ORANGE)
-    kinds = (("right", right, "o", BLUE, 4.5), ("wrong", ~right, "X", ORANGE, 6.3))
+    axis.plot(x, np.where(near_right, y, np.nan), color=style.BLUE)
+    axis.plot(x, np.where(right, np.nan, y), color=style.ORANGE)
+    kinds = (("right", right, "o", style.BLUE, 4.5), ("wrong", ~right, "X", style.ORANGE, 6.3))
     for kind, chosen, marker, color, size in kinds:
         if chosen.any():  # the legend says only what occurs
             look = {"color": color, "markersize": size, "markeredgewidth": 0}
@@ -178,12 +167,12 @@ def _name_classes(axis: Axes, case: "Case") -> None:
     fraction = axis.transScale + axis.transLimits  # data -> fractions of the axes
     exact = [fraction.transform((epsilon, 0))[0] for epsilon in changes["epsilon_255"]]
     turn = 55 if figure.narrow else 40
-    gap = 1.25 * SMALL / 72 / np.sin(np.radians(turn)) / (figure.get_figwidth() - 0.8)
-    for (_, row), x, moved in zip(changes.iterrows(), exact, spread(exact, gap), strict=True):
-        look = {"color": GRAY, "linewidth": 0.6, "alpha": 0.6, "clip_on": False}
+    gap = 1.25 * style.SMALL / 72 / np.sin(np.radians(turn)) / (figure.get_figwidth() - 0.8)
+    for (_, row), x, moved in zip(changes.iterrows(), exact, style.spread(exact, gap), strict=True):
+        look = {"color": style.GRAY, "linewidth": 0.6, "alpha": 0.6, "clip_on": False}
         axis.plot((x, x, moved), (0, 1, 1.04), transform=axis.transAxes, **look)
         name, look = _short(case.name(row["predicted_class"])), {"color": _color(row)}
-        look |= {"fontsize": SMALL, "rotation": turn, "rotation_mode": "anchor"}
+        look |= {"fontsize": style.SMALL, "rotation": turn, "rotation_mode": "anchor"}
         axis.text(moved, 1.05, name, transform=axis.transAxes, **look)
 
 
@@ -191,13 +180,13 @@ def _name_classes(axis: Axes, case: "Case") -> None:
 def top5(figure: Drawing, case: "Case", epsilon_255: Sequence[float]) -> None:
     """The most probable classes, five where there are as many, in a panel for each ε."""
     across = 1 if figure.narrow or len(epsilon_255) == 1 else 2
-    axes = panels(figure, len(epsilon_255), across, 1.4)
+    axes = style.panels(figure, len(epsilon_255), across, 1.4)
     for axis, epsilon in zip(axes, epsilon_255, strict=True):
         row = case.row(epsilon)
         classes, values = row["top_classes"], np.asarray(row["top_confidences"], float)
-        colors = [BLUE if index == case.picture.label else ORANGE for index in classes]
+        colors = [style.BLUE if index == case.picture.label else style.ORANGE for index in classes]
         bars = axis.barh(range(len(classes)), values, color=colors, height=0.7)
-        axis.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=SMALL)
+        axis.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=style.SMALL)
         axis.set_yticks(range(len(classes)), [_short(case.name(index)) for index in classes])
         axis.set(title=f"probability, {_step(epsilon)}", xlim=(0, 1.2), xticks=[])
         axis.grid(False)
@@ -218,7 +207,7 @@ def _step(epsilon_255: float) -> str:
 
 
 def _color(row: pd.Series) -> str:
-    return BLUE if row["correct"] else ORANGE
+    return style.BLUE if row["correct"] else style.ORANGE
 
 
 def _short(name: str) -> str:

@@ -63,10 +63,19 @@ PUBLISHED = "published (GoogLeNet)"
 
 
 class Drawing(Figure):
-    """A figure that can be drawn again for another width; ``alt_text`` is its own, if any."""
+    """A figure that ``fill`` draws, at first for a page; ``alt_text`` is its own, if any."""
 
     alt_text = ""
-    again: Callable[[int], "Drawing"]
+
+    def __init__(self, fill: Callable[["Drawing"], None], width_px: int = WIDE):
+        with style():
+            super().__init__(figsize=(width_px / 96, 3), layout="constrained")
+            fill(self)
+        self._fill = fill
+
+    def again(self, width_px: int) -> "Drawing":
+        """The same for another width."""
+        return Drawing(self._fill, width_px)
 
     @property
     def narrow(self) -> bool:
@@ -80,15 +89,11 @@ class Drawing(Figure):
 
 
 def drawn(draw: Callable[..., None]) -> Callable[..., Drawing]:
-    """Let ``draw(figure, …)``, which fills an empty figure, return it, and draw it again."""
+    """Make ``draw(figure, …)``, which fills an empty figure, a function that returns it."""
 
     @wraps(draw)
-    def begin(*args, width_px: int = WIDE, **options) -> Drawing:
-        with style():
-            figure = Drawing(figsize=(width_px / 96, 3), layout="constrained")
-            draw(figure, *args, **options)
-        figure.again = lambda width_px: begin(*args, width_px=width_px, **options)
-        return figure
+    def begin(*args, **options) -> Drawing:
+        return Drawing(lambda figure: draw(figure, *args, **options))
 
     shown = signature(draw)
     arguments = list(shown.parameters.values())[1:]
@@ -149,8 +154,8 @@ def _axis_text(axis: Axes) -> str:
         return title.replace("\n", ", ")
     said = [_bar_text(axis, bars) for bars in axis.containers if isinstance(bars, BarContainer)]
     said += [_line_text(line) for line in axis.lines if not line.get_label().startswith("_")]
-    over = f" over {axis.get_xlabel()}" if axis.get_xlabel() else ""
-    return f"{title}{over}: {'; '.join(said)}".replace("\n", " ") if said else ""
+    over = f"{title} over {axis.get_xlabel()}" if axis.get_xlabel() else title
+    return ": ".join(filter(None, [over, "; ".join(said)])).replace("\n", " ") if said else ""
 
 
 def _bar_text(axis: Axes, bars: BarContainer) -> str:

@@ -305,7 +305,7 @@ dashed = "" if not theirs else (
     f"Gray: {'published' if original else 'recorded'}, on {', '.join(map(str, sizes))} of the "
     "original's photographs."
 )  # fmt: skip
-source = figures.PUBLISHED if original else "recorded (photographs)"
+source = "published (GoogLeNet)" if original else "recorded (photographs)"
 show(
     figures.bins(curves, "top1", "top-1 accuracy", random, theirs, source),
     name="fig-bins-accuracy",

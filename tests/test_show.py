@@ -19,8 +19,10 @@ from PIL import Image
 
 from fgsm_lib import InputError, attacks, figures
 from fgsm_lib.datasets import Picture
-from fgsm_lib.show import MYST, Widget, credit, escape, readable, slider
+from fgsm_lib.show import MYST, credit
+from fgsm_lib.slider import Widget, slider
 from fgsm_lib.study import Case
+from fgsm_lib.words import escape, readable
 
 shown = import_module("fgsm_lib.show")  # the package has its function by that name
 PIXELS = Path(__file__).parents[1] / "book" / "_static" / "pixels.js"
@@ -143,7 +145,7 @@ def test_a_gray_picture_is_shown_in_three_equal_channels(case):
 
 
 def test_a_slider_that_cannot_be_is_refused(case):
-    with pytest.raises(InputError, match=r"start is 3; expected .* grid: 0, 0\.1, 0\.5, 1, 1\.5"):
+    with pytest.raises(InputError, match=r"epsilon_255 is 3; expected one of 0, 0\.1, 0\.5, 1,"):
         slider(case, 3)
     between = replace(case, image=case.image * 0.999)
     with pytest.raises(InputError, match="noise: its pixels are not whole levels of 255"):
@@ -160,7 +162,7 @@ def line() -> plt.Figure:
 
 
 def test_a_figure_of_the_site_comes_for_both_themes_and_widths(outputs, site):
-    drawn = figures.lines({"FGSM": pd.DataFrame({"x": [0, 4], "y": [0.9, 0.1]})}, "x", {"y": "y"})
+    drawn = figures.lines({"FGSM": pd.DataFrame({"x": [0, 4], "y": [0.9, 0.1]})}, {"y": "y"}, x="x")
     shown.show(drawn, name="fig-line", caption="A\nline.")
     head, kind, _, caption, inside, tail = outputs[0][MYST].splitlines()
     assert (head, kind, caption, tail) == (
@@ -214,7 +216,7 @@ def test_a_plain_script_saves_figures_and_prints_the_rest(case, tmp_path, monkey
     shown.show(pd.DataFrame({"n": [3]}))
     shown.say("See {numref}`fig-line`.")
     said = capsys.readouterr().out
-    assert said.startswith("saved fig-line.png\nsaved fig-slider.png: At ε = 1/255")
+    assert said.startswith("saved fig-line.png: FGSM 0.90 at 0, 0.10 at 4.\nsaved fig-slider.png: ")
     assert said.endswith(" n\n 3\nSee fig-line.\n")
     assert Image.open("fig-line.png").width > 500
 
