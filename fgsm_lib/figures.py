@@ -47,13 +47,10 @@ def lines(
     """
     frames = _present(frames)
     own = _own(frames)
-    y = {
-        name: text for name, text in y.items() if any(rows[name].notna().any() for rows in own)
-    } or y
+    y = {key: text for key, text in y.items() if any(rows[key].notna().any() for rows in own)} or y
     across = 1 if figure.narrow else len(y)
-    axes = style.panels(
-        figure, len(y), across, 3.2 if len(y) == 1 else 2.2 if figure.narrow else 2.6
-    )
+    height = 3.2 if len(y) == 1 else 2.2 if figure.narrow else 2.6
+    axes = style.panels(figure, len(y), across, height)
     for axis, (column, label) in zip(axes, y.items(), strict=True):
         _draw(axis, frames, x, column)
         axis.set(title=style.wrapped(label, figure.get_figwidth() / across - 0.4), xlabel=xlabel)

@@ -2,9 +2,9 @@
 
 import io
 import re
+from dataclasses import replace
 from functools import cache
 from inspect import signature
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,45 +13,32 @@ import torch
 from matplotlib.text import Text
 
 from fgsm_lib import figures, gallery, style
+from fgsm_lib.datasets import Picture
+from fgsm_lib.study import Case
 from fgsm_lib.words import brief
 
 EPSILON = [0, 0.5, 1, 4, 20]
-CLASSES = ["espresso", "drilling platform", "Egyptian cat", "tripod", "soup bowl", "cup"]
-
-
-class Case:
-    """What figures need of ``study.Case``: an espresso that is fooled at 1/255 and 4/255."""
-
-    picture = SimpleNamespace(sample=132, name="coffee", label=0)
-    image = torch.linspace(0, 1, 3 * 8 * 8).view(3, 8, 8)
-    direction = torch.ones(3, 8, 8)
-    table = pd.DataFrame(
-        {
-            "epsilon_255": EPSILON,
-            "predicted_class": [0, 0, 1, 2, 0],
-            "confidence": [0.999, 0.5, 0.21, 0.4, 0.7],
-            "correct": [True, True, False, False, True],
-            "top_classes": [[0, 1, 2, 3, 4]] * 5,
-            "top_confidences": [[0.6, 0.2, 0.1, 0.05, 0.01]] * 5,
-        }
-    )
-    control = table.assign(predicted_class=0, confidence=0.9, correct=True)
-    published = table[["epsilon_255", "confidence", "correct"]]
-
-    def row(self, epsilon_255):
-        return self.table[self.table["epsilon_255"] == epsilon_255].iloc[0]
-
-    def name(self, index):
-        return CLASSES[index]
-
-    def adversarial(self, epsilon_255):
-        return (self.image + epsilon_255 / 255 * self.direction).clamp(0, 1)
-
-    random = adversarial
-
-
-class AlwaysWrong(Case):
-    table, published = Case.table.assign(correct=False), None
+TABLE = pd.DataFrame(
+    {
+        "epsilon_255": EPSILON,
+        "predicted_class": [0, 0, 1, 2, 0],
+        "confidence": [0.999, 0.5, 0.21, 0.4, 0.7],
+        "correct": [True, True, False, False, True],
+        "top_classes": [[0, 1, 2, 3, 4]] * 5,
+        "top_confidences": [[0.6, 0.2, 0.1, 0.05, 0.01]] * 5,
+    }
+)
+CASE = Case(
+    picture=Picture(132, "coffee", 0, "espresso", None),
+    image=torch.linspace(0, 1, 3 * 8 * 8).view(3, 8, 8),
+    gradient=torch.ones(3, 8, 8),
+    bounds=(0.0, 1.0),
+    table=TABLE,
+    control=TABLE.assign(predicted_class=0, confidence=0.9, correct=True),
+    published=TABLE,
+    names=["espresso", "drilling platform", "Egyptian cat", "tripod", "soup bowl"],
+)
+ALWAYS_WRONG = replace(CASE, table=TABLE.assign(correct=False), published=None)
 
 
 def curve(*values, epsilon_255=EPSILON):
@@ -61,7 +48,7 @@ def curve(*values, epsilon_255=EPSILON):
     return pd.DataFrame(columns)
 
 
-CASE, FGSM, RANDOM = Case(), curve(0.9, 0.5, 0.1, 0.05, 0.2), curve(0.9, 0.9, 0.89, 0.88, 0.8)
+FGSM, RANDOM = curve(0.9, 0.5, 0.1, 0.05, 0.2), curve(0.9, 0.9, 0.89, 0.88, 0.8)
 LONGER = curve(0.9, 0.5, 0.1, 0.05, 0.2, epsilon_255=[0, 1, 4, 20, 128])
 TOP1 = {"top1": "top-1 accuracy"}
 RATES = TOP1 | {"top5": "top-5 accuracy", "confidence": "mean confidence"}
@@ -152,7 +139,7 @@ def test_alt_of_pictures_is_their_titles_or_its_own():
 def test_only_what_fools_is_called_adversarial():
     fooled, resisted, before = (
         gallery.triple(case, epsilon)
-        for case, epsilon in ((CASE, 1), (CASE, 0.5), (AlwaysWrong(), 1))
+        for case, epsilon in ((CASE, 1), (CASE, 0.5), (ALWAYS_WRONG, 1))
     )
     titles = [drawn.axes[-1].get_title(loc="center") for drawn in (fooled, resisted)]
     assert titles == [
@@ -168,7 +155,7 @@ def test_the_legend_says_only_what_occurs():
         return [text.get_text() for text in gallery.case_curve(case).legends[0].get_texts()]
 
     assert entries(CASE)[:2] == ["FGSM: class right", "FGSM: class wrong"]
-    assert entries(AlwaysWrong()) == ["FGSM: class wrong", "random signs"]
+    assert entries(ALWAYS_WRONG) == ["FGSM: class wrong", "random signs"]
 
 
 def test_a_color_has_one_meaning():

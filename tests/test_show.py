@@ -5,7 +5,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,13 +17,13 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from fgsm_lib import InputError, figures
+from fgsm_lib import show as shown
 from fgsm_lib.datasets import Picture
 from fgsm_lib.show import MYST, credit
 from fgsm_lib.slider import Widget, slider
 from fgsm_lib.study import Case
 from fgsm_lib.words import escape, readable
 
-shown = import_module("fgsm_lib.show")  # the package has its function by that name
 PIXELS = Path(__file__).parents[1] / "book" / "_static" / "pixels.js"
 GRID = [0.0, 0.1, 0.5, 1.0, 1.5, 2.5, 8.0, 20.0]
 ENEMIES = ["<script>alert(1)</script>", "**b** _i_ `c` $x$ [a](javascript:b)", "a | b\n# head"]
@@ -137,12 +136,6 @@ def test_a_slider_that_cannot_be_is_refused(case):
 # --- figures and tables --------------------------------------------------------------------------
 
 
-def line() -> plt.Figure:
-    figure, axis = plt.subplots()
-    axis.plot([0, 4], [0.9, 0.1], label="FGSM")
-    return figure
-
-
 def test_a_figure_of_the_site_comes_for_both_themes_and_widths(outputs, site):
     drawn = figures.lines({"FGSM": pd.DataFrame({"x": [0, 4], "y": [0.9, 0.1]})}, {"y": "y"}, x="x")
     shown.show(drawn, name="fig-line", caption="A\nline.")
@@ -191,7 +184,9 @@ def test_what_cannot_be_shown_is_refused():
 
 def test_a_plain_script_saves_figures_and_prints_the_rest(case, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    shown.show(line(), name="fig-line")
+    figure, axis = plt.subplots()
+    axis.plot([0, 4], [0.9, 0.1], label="FGSM")
+    shown.show(figure, name="fig-line")
     shown.show(slider(case, 1.0), name="fig-slider")
     shown.show(pd.DataFrame({"n": [3]}))
     shown.say("See {numref}`fig-line`.")
