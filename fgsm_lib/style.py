@@ -14,7 +14,6 @@ from inspect import signature
 
 import matplotlib as mpl
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -27,7 +26,7 @@ SMALL = 8.5  # points; 8.25 are 11 px
 LETTER = 5.3  # points that a letter of the usual size is wide, in the mean and rather too many
 
 # Okabe and Ito's colors, told apart with any color vision, and darker, so that they are legible as
-# text. They are matplotlib's C0 to C5 inside ``style``, and what they say is said by ``MEANINGS``.
+# text. ``MEANINGS`` says what they say.
 BLUE, ORANGE, GREEN = "#0072b2", "#c44e00", "#00785a"
 PURPLE, OCHRE, GRAY = "#a8448a", "#8a6d00", "#5a5a5a"
 INK, GRID, PAPER = "#222222", "#d9d9d9", "#ffffff"
@@ -104,14 +103,13 @@ def drawn(draw: Callable[..., None]) -> Callable[..., Drawing]:
 @contextmanager
 def style():
     """The look of all figures, as a context."""
-    colors = cycler(color=[BLUE, ORANGE, GREEN, PURPLE, OCHRE, GRAY])
     fonts = {"sans-serif": ["DejaVu Sans", "Segoe UI", "Helvetica Neue", "Arial"]}
     with mpl.rc_context():
         mpl.rc(["figure", "savefig", "axes"], facecolor="none")
         mpl.rc("figure", dpi=96)
         mpl.rc("font", size=9.5, **fonts)
         mpl.rc("text", color=INK, parse_math=False)  # a name may hold $
-        mpl.rc("axes", edgecolor=INK, labelcolor=INK, labelsize=9.5, prop_cycle=colors)
+        mpl.rc("axes", edgecolor=INK, labelcolor=INK, labelsize=9.5)
         mpl.rc("axes", titlelocation="left", titlesize=9.5, axisbelow=True, grid=True)
         mpl.rc("axes.spines", right=False, top=False)
         mpl.rc(["xtick", "ytick"], color=INK, labelsize=9)
@@ -119,10 +117,9 @@ def style():
         mpl.rc("legend", fontsize=9, frameon=False)
         mpl.rc("lines", linewidth=1.7, markersize=4.2)
         mpl.rc("hatch", color=PAPER)
-        # Pixel-true: the file holds each image's own pixels.
+        # A file holds each image's own pixels, and text as text: most fonts are narrower than the
+        # one measured. The same figure is the same file.
         mpl.rc("image", composite_image=False, interpolation="none")
-        # Text stays text; most fonts are narrower than the one measured. The same figure is the
-        # same file.
         mpl.rc("svg", fonttype="none", hashsalt="fgsm")
         yield
 
