@@ -1,6 +1,6 @@
 """Figures with pictures in them, and those of a single picture under attack, a ``study.Case``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,22 +8,9 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
-from fgsm_lib import InputError
-from fgsm_lib.style import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    SMALL,
-    Drawing,
-    drawn,
-    epsilon_axis,
-    legend,
-    number,
-    panels,
-    spread,
-    wrapped,
-)
+from fgsm_lib import style
+from fgsm_lib.perception import to_uint8
+from fgsm_lib.style import Drawing, drawn
 
 if TYPE_CHECKING:
     from fgsm_lib.study import Case
@@ -52,12 +39,9 @@ def pictures(
         columns = 2 if len(tensors) == 4 else 3
     rows = -(-len(tensors) // columns)
     titles = _make_room(figure, tensors, titles, rows, columns)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
-    shown = zip(tensors, titles, colors or [None] * len(tensors), strict=True)
-    for (tensor, title, color), axis in zip(shown, axes, strict=False):
-        _picture(axis, tensor, title, color)
-    for axis in axes:  # those that are left
-        axis.remove()
+    axes = style.panels(figure, len(tensors), columns, figure.get_figheight() / rows)
+    for axis, *picture in zip(axes, tensors, titles, colors or [None] * len(tensors), strict=True):
+        _picture(axis, *picture)
     figure.alt_text = alt_text
 
 
@@ -78,8 +62,8 @@ def triple(figure: Drawing, case: "Case", epsilon_255: float) -> None:
     gap = 0.3 if figure.narrow else 0.17
     titles = _make_room(figure, tensors, titles, 1, 3 + 2 * gap)
     axes = figure.subplots(1, 5, width_ratios=[1, gap, 1, gap, 1])
-    for axis, tensor, title, color in zip(axes[::2], tensors, titles, colors, strict=True):
-        _picture(axis, tensor, title, color)
+    for axis, *picture in zip(axes[::2], tensors, titles, colors, strict=True):
+        _picture(axis, *picture)
     for axis, symbol in zip(axes[1::2], ("+ ε ·", "="), strict=True):
         axis.axis("off")
         axis.text(0.5, 0.5, symbol, ha="center", va="center", fontsize=9 if figure.narrow else 12)
@@ -92,10 +76,10 @@ def triple(figure: Drawing, case: "Case", epsilon_255: float) -> None:
 
 def series(case: "Case", epsilon_255: Sequence[float]) -> Drawing:
     """The image after steps of growing ε, and at last after random signs of the largest."""
-    last = epsilon_255[-1]
-    rows = [case.row(epsilon) for epsilon in epsilon_255] + [_row(case.control, last)]
-    tensors = [case.adversarial(epsilon) for epsilon in epsilon_255] + [case.random(last)]
-    steps = [_step(epsilon) for epsilon in epsilon_255] + [f"random, {last:g}/255"]
+    last, rows = epsilon_255[-1], [case.row(epsilon) for epsilon in epsilon_255]
+    rows.append(case.control[case.control["epsilon_255"] == rows[-1]["epsilon_255"]].iloc[0])
+    tensors = [*map(case.adversarial, epsilon_255), case.random(last)]
+    steps = [*map(_step, epsilon_255), f"random, {last:g}/255"]
     seen = [(step, _seen(case, row)) for step, row in zip(steps, rows, strict=True)]
     said = "; ".join(f"{step}: {name}" for step, name in seen)
     text = f"The image after steps of growing ε, and after random signs. {said}."
@@ -113,65 +97,66 @@ def _make_room(
 ) -> list[str]:
     """Set the figure's height for so many pictures with titles; the titles, broken to fit."""
     cell = figure.get_figwidth() / columns
-    titles = [wrapped(title, cell) for title in titles]
+    titles = [style.wrapped(title, cell) for title in titles]
     lines = max(title.count("\n") + 1 for title in titles)
     height = max(tensor.shape[1] / tensor.shape[2] for tensor in tensors)
-    figure.set_figheight(rows * ((cell - 0.08) * height + lines * SMALL * 1.25 / 72 + 0.12))
+    figure.set_figheight(rows * ((cell - 0.08) * height + lines * style.SMALL * 1.25 / 72 + 0.12))
     figure.set_layout_engine("compressed", w_pad=0.04, wspace=0)
     return titles
 
 
-def _picture(axis: Axes, tensor: torch.Tensor, title: str = "", color: str | None = None) -> None:
-    pixels = (tensor.detach().cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    axis.imshow(pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2))
+def _picture(axis: Axes, tensor: torch.Tensor, title: str, color: str | None) -> None:
+    pixels = to_uint8(tensor)
+    axis.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     axis.axis("off")
-    axis.set_title(title, loc="center", fontsize=SMALL, **({"color": color} if color else {}))
+    axis.set_title(title, loc="center", fontsize=style.SMALL, **({"color": color} if color else {}))
 
 
 # --- a single picture under attack -------------------------------------------------------------
 
 
 @drawn
-def case_curve(
-    figure: Drawing, case: "Case", record: Mapping[str, pd.DataFrame] | None = None
-) -> None:
+def case_curve(figure: Drawing, case: "Case") -> None:
     """Confidence over ε: blue circles where the class is right, orange crosses where it is wrong.
 
-    The classes stand above, where they change. ``record`` are other curves to compare with, by
-    name; like the published one they are gray.
+    The classes stand above, where they change. Random signs are dotted, what was published dashed.
     """
     figure.set_figheight(3.5)
-    axis = figure.subplots()
-    _confidence(axis, case.table)
-    control = case.control
-    axis.plot(control["epsilon_255"], control["confidence"], ":", color=GREEN, label="random signs")
-    others = {"published (GoogLeNet)": case.published, **(record or {})}
-    others = {name: rows for name, rows in others.items() if rows is not None}
-    for (name, rows), line in zip(others.items(), ("--", "-.", ":"), strict=False):
-        look = {"linestyle": line, "color": GRAY, "linewidth": 1.2, "label": name}
-        axis.plot(rows["epsilon_255"], rows["confidence"], **look)
+    axis, table, control = figure.subplots(), case.table, case.control
+    _confidence(axis, table)
+    axis.plot(
+        control["epsilon_255"], control["confidence"], ":", color=style.GREEN, label="random signs"
+    )
+    if (theirs := case.published) is not None:
+        look = {"color": style.GRAY, "linewidth": 1.2, "label": style.PUBLISHED}
+        axis.plot(theirs["epsilon_255"], theirs["confidence"], "--", **look)
     axis.set(ylabel="confidence", ylim=(-0.03, 1.05))
-    epsilon_axis(axis, case.table["epsilon_255"].max())
+    style.epsilon_axis(axis, table["epsilon_255"].max())
     _name_classes(axis, case)
-    legend(figure)
-    end = control.iloc[-1]
+    style.legend(figure)
+    lowest = table.iloc[int(table["confidence"].to_numpy().argmin())]
+    places = {"": table.iloc[0], "lowest ": lowest, "last ": table.iloc[-1]}
+    said = [
+        f"{word}{_seen(case, row)} at {row['epsilon_255']:g}/255" for word, row in places.items()
+    ]
+    wrong, end = (~table["correct"].astype(bool)).sum(), control.iloc[-1]
     figure.alt_text = (
-        f"Confidence over ε for a picture of {case.name(case.picture.label)}: "
-        f"{_course(case.table, case)}. After random signs of {end['epsilon_255']:g}/255: "
-        f"{_seen(case, end)}."
+        f"Confidence over ε for a picture of {case.name(case.picture.label)}: {', '.join(said)}, "
+        f"and wrong at {wrong} of {len(table)} ε. "
+        f"After random signs of {end['epsilon_255']:g}/255: {_seen(case, end)}."
     )
 
 
-def _confidence(axis: Axes, rows: pd.DataFrame, size: float = 4.5) -> None:
+def _confidence(axis: Axes, rows: pd.DataFrame) -> None:
     x, y = rows["epsilon_255"].to_numpy(float), rows["confidence"].to_numpy(float)
     right = rows["correct"].to_numpy(bool)
     near_right = right | np.r_[right[1:], False] | np.r_[False, right[:-1]]
-    axis.plot(x, np.where(near_right, y, np.nan), color=BLUE)
-    axis.plot(x, np.where(right, np.nan, y), color=ORANGE)
-    kinds = (("right", right, "o", BLUE, size), ("wrong", ~right, "X", ORANGE, size * 1.4))
-    for kind, chosen, marker, color, markersize in kinds:
+    axis.plot(x, np.where(near_right, y, np.nan), color=style.BLUE)
+    axis.plot(x, np.where(right, np.nan, y), color=style.ORANGE)
+    kinds = (("right", right, "o", style.BLUE, 4.5), ("wrong", ~right, "X", style.ORANGE, 6.3))
+    for kind, chosen, marker, color, size in kinds:
         if chosen.any():  # the legend says only what occurs
-            look = {"color": color, "markersize": markersize, "markeredgewidth": 0}
+            look = {"color": color, "markersize": size, "markeredgewidth": 0}
             axis.plot(x[chosen], y[chosen], marker, label=f"FGSM: class {kind}", **look)
 
 
@@ -182,12 +167,12 @@ def _name_classes(axis: Axes, case: "Case") -> None:
     fraction = axis.transScale + axis.transLimits  # data -> fractions of the axes
     exact = [fraction.transform((epsilon, 0))[0] for epsilon in changes["epsilon_255"]]
     turn = 55 if figure.narrow else 40
-    gap = 1.25 * SMALL / 72 / np.sin(np.radians(turn)) / (figure.get_figwidth() - 0.8)
-    for row, x, moved in zip(changes.itertuples(), exact, spread(exact, gap), strict=True):
-        look = {"color": GRAY, "linewidth": 0.6, "alpha": 0.6, "clip_on": False}
+    gap = 1.25 * style.SMALL / 72 / np.sin(np.radians(turn)) / (figure.get_figwidth() - 0.8)
+    for (_, row), x, moved in zip(changes.iterrows(), exact, style.spread(exact, gap), strict=True):
+        look = {"color": style.GRAY, "linewidth": 0.6, "alpha": 0.6, "clip_on": False}
         axis.plot((x, x, moved), (0, 1, 1.04), transform=axis.transAxes, **look)
-        name, color = _short(case.name(row.predicted_class)), BLUE if row.correct else ORANGE
-        look = {"color": color, "fontsize": SMALL, "rotation": turn, "rotation_mode": "anchor"}
+        name, look = _short(case.name(row["predicted_class"])), {"color": _color(row)}
+        look |= {"fontsize": style.SMALL, "rotation": turn, "rotation_mode": "anchor"}
         axis.text(moved, 1.05, name, transform=axis.transAxes, **look)
 
 
@@ -195,53 +180,20 @@ def _name_classes(axis: Axes, case: "Case") -> None:
 def top5(figure: Drawing, case: "Case", epsilon_255: Sequence[float]) -> None:
     """The most probable classes, five where there are as many, in a panel for each ε."""
     across = 1 if figure.narrow or len(epsilon_255) == 1 else 2
-    axes = panels(figure, len(epsilon_255), across, 1.4)
+    axes = style.panels(figure, len(epsilon_255), across, 1.4)
     for axis, epsilon in zip(axes, epsilon_255, strict=True):
         row = case.row(epsilon)
         classes, values = row["top_classes"], np.asarray(row["top_confidences"], float)
-        colors = [BLUE if index == case.picture.label else ORANGE for index in classes]
+        colors = [style.BLUE if index == case.picture.label else style.ORANGE for index in classes]
         bars = axis.barh(range(len(classes)), values, color=colors, height=0.7)
-        axis.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=SMALL)
+        axis.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=style.SMALL)
         axis.set_yticks(range(len(classes)), [_short(case.name(index)) for index in classes])
         axis.set(title=f"probability, {_step(epsilon)}", xlim=(0, 1.2), xticks=[])
         axis.grid(False)
         axis.invert_yaxis()
 
 
-@drawn
-def gallery(
-    figure: Drawing, curves: Mapping[str, pd.DataFrame], thumbnails: Sequence[torch.Tensor]
-) -> None:
-    """Confidence over ε of several pictures, each curve in a panel with its picture and title."""
-    across = 2 if figure.narrow else 3
-    titles = [wrapped(title, figure.get_figwidth() / across - 0.3) for title in curves]
-    lines = max(title.count("\n") + 1 for title in titles)
-    axes = panels(figure, len(curves), across, 1.85 + 0.15 * lines, sharey=True)
-    shown = zip(axes, titles, curves.values(), thumbnails, strict=True)
-    for axis, title, rows, thumbnail in shown:
-        _confidence(axis, rows, 3)
-        _picture(axis.inset_axes((0.72, 0.66, 0.28, 0.34)), thumbnail)
-        axis.set_title(title, fontsize=SMALL)
-        axis.set(ylim=(-0.03, 1.6), yticks=[0, 0.5, 1])
-        epsilon_axis(axis, rows["epsilon_255"].max(), across)
-    figure.supylabel("confidence", fontsize="medium")
-    legend(figure)
-    said = "; ".join(f"{title}: {_course(rows)}" for title, rows in curves.items())
-    figure.alt_text = f"Confidence over ε. {said}."
-
-
 # --- what is said of it ------------------------------------------------------------------------
-
-
-def _course(rows: pd.DataFrame, case: "Case | None" = None) -> str:
-    """First, lowest and last confidence of one picture, with the class where there are names."""
-    places = [0, int(rows["confidence"].to_numpy().argmin()), len(rows) - 1]
-    said = []
-    for word, (_, row) in zip(("", "lowest ", "last "), rows.iloc[places].iterrows(), strict=True):
-        what = _seen(case, row) if case else number(row["confidence"])
-        said.append(f"{word}{what} at {row['epsilon_255']:g}/255")
-    wrong = int((~rows["correct"].astype(bool)).sum())
-    return f"{', '.join(said)}, and wrong at {wrong} of {len(rows)} ε"
 
 
 def _seen(case: "Case", row: pd.Series) -> str:
@@ -255,18 +207,8 @@ def _step(epsilon_255: float) -> str:
 
 
 def _color(row: pd.Series) -> str:
-    return BLUE if row["correct"] else ORANGE
+    return style.BLUE if row["correct"] else style.ORANGE
 
 
 def _short(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"
-
-
-def _row(control: pd.DataFrame, epsilon_255: float) -> pd.Series:
-    found = control[np.isclose(control["epsilon_255"], epsilon_255)]
-    if found.empty:
-        known = ", ".join(f"{epsilon:g}" for epsilon in control["epsilon_255"])
-        raise InputError(
-            f"epsilon_255 ends with {epsilon_255:g}; random signs are known at {known}."
-        )
-    return found.iloc[0]

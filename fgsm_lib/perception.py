@@ -34,7 +34,7 @@ def delta_e(image: "torch.Tensor", other: "torch.Tensor") -> float:
     this says how far colors move, not what the eye makes of it.
     """
     pair = _pair(image, other)
-    colors = [rgb2lab(each.repeat(3, axis=2) if each.shape[2] == 1 else each) for each in pair]
+    colors = [rgb2lab(np.broadcast_to(pixels, (*pixels.shape[:2], 3))) for pixels in pair]
     return float(deltaE_cie76(*colors).mean())
 
 
@@ -65,16 +65,14 @@ def crossing(epsilon_255: Sequence[float], values: Sequence[float], level: float
 
     Infinite where it does not reach it on the grid. ``epsilon_255`` has to increase.
     """
-    epsilon, above = np.asarray(epsilon_255, dtype=float), np.asarray(values, dtype=float) - level
+    epsilon, measured = np.asarray(epsilon_255, dtype=float), np.asarray(values, dtype=float)
     if not (np.diff(epsilon) > 0).all():
         raise InputError(f"epsilon_255 is {list(epsilon_255)}; expected increasing values.")
-    if not (above >= 0).any():
+    if not (measured >= level).any():
         return float("inf")
-    there = int(np.argmax(above >= 0))
-    if there == 0:
-        return float(epsilon[0])
-    (x0, x1), (y0, y1) = epsilon[there - 1 : there + 1], above[there - 1 : there + 1]
-    return float(x0 + (x1 - x0) * y0 / (y0 - y1))
+    first = int(np.argmax(measured >= level))
+    ends = slice(max(first - 1, 0), first + 1)
+    return float(np.interp(level, measured[ends], epsilon[ends]))
 
 
 def _pair(image: "torch.Tensor", other: "torch.Tensor") -> tuple[np.ndarray, np.ndarray]:

@@ -23,12 +23,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fgsm_lib import InputError, figures
-from fgsm_lib.slider import Widget, encoded, lossless, slider
-from fgsm_lib.style import NARROW
+from fgsm_lib import InputError, style
+from fgsm_lib.slider import Widget, encoded, lossless
 from fgsm_lib.words import escape, readable
-
-__all__ = ["Widget", "code", "credit", "escape", "readable", "say", "show", "slider"]
 
 MYST = "text/x-myst"
 SITE_FILES = "FGSM_SITE_FILES"
@@ -48,60 +45,44 @@ def show(
 
     Args:
         thing: A figure; a table whose cells are texts, or numbers already rounded for reading; or
-            what ``slider`` returns.
+            a widget, such as ``slider.slider`` returns.
         name: The label that ``{numref}`` refers to, of lower-case letters, digits and hyphens.
         caption: One paragraph of MyST Markdown.
-        alt: What a figure shows, in words; by default ``figures.alt`` reads it off the axes.
+        alt: What a figure shows, in words; by default ``style.alt`` reads it off the axes.
 
     Raises:
         InputError: It is something else, or the name is no label.
     """
     if name is not None and not re.fullmatch(r"[a-z0-9-]+", name):
         raise InputError(f"name is {name!r}; expected lower-case letters, digits and hyphens.")
-    if not isinstance(thing, Figure | pd.DataFrame | Widget):
+    if isinstance(thing, pd.DataFrame):
+        _show_table(thing, name, caption)
+    elif isinstance(thing, Widget):
+        markup = _with_files(thing, name or "slider")
+        _show_figure("slider", markup, thing.still, thing.text, name, caption)
+    elif isinstance(thing, Figure):
+        text = alt or style.alt(thing)
+        markup = _pictures(thing, name or "figure", text)
+        png = _saved(thing, "png", dpi=96 if _in_jupyter() else 150, facecolor="white")
+        _show_figure("themed", markup, png, text, name, caption)
+        plt.close(thing)  # or Jupyter shows it a second time
+    else:
         kind = type(thing).__name__
         raise InputError(f"show got a {kind}; expected a figure, a DataFrame or a slider.")
-    if not _in_jupyter():
-        _in_script(thing, name or "figure")
-    elif isinstance(thing, pd.DataFrame):
-        inside = _table(thing)
-        title = f"<caption>{html.escape(readable(caption))}</caption>" if caption else ""
-        _display(
-            _numbered("table results", name, caption, inside),
-            {"text/html": f"<table>{title}{inside}</table>", "text/plain": thing.to_string()},
-        )
-    else:
-        if isinstance(thing, Widget):
-            kind, inside = "figure slider", _with_files(thing, name or "slider")
-            still, text = thing.still, thing.text
-        else:
-            kind, text = "figure themed", alt or figures.alt(thing)
-            inside = _pictures(thing, name or "figure", text)
-            still = _saved(thing, "png", dpi=96, facecolor="white")
-            plt.close(thing)  # or Jupyter shows it a second time
-        _display(_numbered(kind, name, caption, inside), _still(still) | {"text/plain": text})
-        if caption:  # in Jupyter below the picture; on the site it stands there already
-            label = f"**{name}.** " if name else ""
-            _display("% caption", {"text/markdown": label + readable(caption)})
 
 
 def say(text: str) -> None:
     """Show a sentence (MyST Markdown) whose numbers were computed; nothing for an empty one."""
-    if text and _in_jupyter():
-        _display(text, {"text/markdown": readable(text)})
-    elif text:
-        print(readable(text))
+    if text:
+        _display(text, {"text/markdown": readable(text)}, readable(text))
 
 
 def code(function: Callable) -> None:
     """Show a function as it stands in the library, folded under its name."""
     source = inspect.getsource(function)
-    if not _in_jupyter():
-        print(source)
-        return
     summary = f"<summary>The code of {function.__name__}</summary>"
     folded = f'<details class="code">{summary}\n\n```python\n{source}```\n\n</details>'
-    _display(folded, {"text/markdown": folded})
+    _display(folded, {"text/markdown": folded}, source)
 
 
 def credit(picture) -> str:
@@ -123,22 +104,34 @@ def _link(text: str, address: str) -> str:
 # --- figures -------------------------------------------------------------------------------------
 
 
+def _show_figure(
+    kind: str, markup: str, png: bytes, text: str, name: str | None, caption: str
+) -> None:
+    """Show ``markup`` on the site and a PNG file elsewhere, which a plain script writes."""
+    if not _in_jupyter():
+        Path(f"{name or 'figure'}.png").write_bytes(png)
+        print(f"saved {name or 'figure'}.png: {text}")
+        return
+    _display(_numbered(f"figure {kind}", name, caption, markup), _still(png) | {"text/plain": text})
+    if caption:  # in Jupyter below the picture; on the site it stands there already
+        label = f"**{name}.** " if name else ""
+        _display("% caption", {"text/markdown": label + readable(caption)})
+
+
 def _pictures(figure: Figure, name: str, alt: str) -> str:
     """A figure as two pictures, one for light and one for dark pages; each also for a phone."""
     if not _site_files():
         return ""
-    narrow = _svg(figure.again(NARROW) if hasattr(figure, "again") else figure)
-    drawings = {"narrow": narrow, "wide": _svg(figure)}
-    pictures = []
-    for theme in ("light", "dark"):
-        part = {}
-        for size, svg in drawings.items():
-            svg = figures.darkened(svg) if theme == "dark" else svg
-            part[size] = f'"{_store(f"{name}-{size}-{theme}.svg", svg.encode())}" {_size(svg)}'
+    narrow = _svg(figure.again(style.NARROW) if hasattr(figure, "again") else figure)
+    wide, pictures = _svg(figure), []
+    for theme, colored in (("light", str), ("dark", style.darkened)):
+        small, large = (
+            f'"{_store(f"{name}-{size}-{theme}.svg", colored(svg).encode())}" {_size(svg)}'
+            for size, svg in (("narrow", narrow), ("wide", wide))
+        )
         pictures.append(
-            f'<picture class="on-{theme}">'
-            f'<source media="(max-width: {PHONE}px)" srcset={part["narrow"]}>'
-            f'<img src={part["wide"]} alt="{html.escape(alt)}" loading="lazy"></picture>'
+            f'<picture class="on-{theme}"><source media="(max-width: {PHONE}px)" srcset={small}>'
+            f'<img src={large} alt="{html.escape(alt)}" loading="lazy"></picture>'
         )
     return "".join(pictures)
 
@@ -197,29 +190,27 @@ _NUMBER = re.compile(
 )
 
 
+def _show_table(frame: pd.DataFrame, name: str | None, caption: str) -> None:
+    title = f"<caption>{html.escape(readable(caption))}</caption>" if caption else ""
+    inside, text = _table(frame), frame.to_string(index=False)
+    jupyter = {"text/html": f"<table>{title}{inside}</table>", "text/plain": text}
+    _display(_numbered("table results", name, caption, inside), jupyter, text)
+
+
 def _table(frame: pd.DataFrame) -> str:
     """Head and body of a table, whose cells bring no markup; its numbers stand at the right.
 
     Each cell names its column, so that a phone can show each row as a block.
     """
-    names = [html.escape(str(column)) for column in frame.columns]
-    rows = [[_text(cell) for cell in row] for row in frame.itertuples(index=False)]
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    kinds = [' class="number"' * all(map(_NUMBER.fullmatch, column)) for column in columns]
-    heads = zip(names, kinds, strict=True)
-    head = " ".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in heads)
-    body = []
-    for row in rows:
-        cells = [
-            f'<td data-label="{name}"{kind}>{_unbroken(cell)}</td>'
-            for name, kind, cell in zip(names, kinds, row, strict=True)
-        ]
-        body.append(f"<tr>{' '.join(cells)}</tr>")
-    return f"<thead><tr>{head}</tr></thead> <tbody>{' '.join(body)}</tbody>"
-
-
-def _text(cell) -> str:
-    return str(cell) if isinstance(cell, str) else f"{cell}".replace("-", "−")
+    head, columns = [], []
+    for name, cells in frame.items():
+        name = html.escape(str(name))
+        texts = [cell if isinstance(cell, str) else f"{cell}".replace("-", "−") for cell in cells]
+        kind = ' class="number"' * all(map(_NUMBER.fullmatch, texts))
+        head.append(f'<th scope="col"{kind}>{name}</th>')
+        columns.append([f'<td data-label="{name}"{kind}>{_unbroken(text)}</td>' for text in texts])
+    rows = (f"<tr>{' '.join(row)}</tr>" for row in zip(*columns, strict=True))
+    return f"<thead><tr>{' '.join(head)}</tr></thead> <tbody>{' '.join(rows)}</tbody>"
 
 
 def _unbroken(cell: str) -> str:
@@ -242,15 +233,20 @@ def _in_jupyter() -> bool:
     return hasattr(shell, "kernel")
 
 
-def _in_script(thing: Figure | pd.DataFrame | Widget, name: str) -> None:
-    """What a plain script can do: print a table, save a picture."""
-    if isinstance(thing, pd.DataFrame):
-        print(thing.to_string(index=False))
+def _display(myst: str, bundle: dict[str, str], printed: str = "") -> None:
+    """What the site, Jupyter and a plain script show."""
+    if not _in_jupyter():
+        print(printed)
         return
-    figure = isinstance(thing, Figure)
-    png = _saved(thing, "png", dpi=150, facecolor="white") if figure else thing.still
-    Path(f"{name}.png").write_bytes(png)
-    print(f"saved {name}.png" + ("" if figure else f": {thing.text}"))
+    from IPython.display import display  # a plain script does without it
+
+    display(bundle | ({MYST: myst} if _site_files() else {}), raw=True)
+
+
+def _numbered(kind: str, name: str | None, caption: str, inside: str) -> str:
+    """MyST text: HTML as a figure or table with number and caption, see ``book/_ext/site.py``."""
+    lines = [" ".join(text.split()) for text in (caption, inside)]
+    return "\n".join([f"`````{{shown}} {name or ''}", f":kind: {kind}", "", *lines, "`````"])
 
 
 def _site_files() -> Path | None:
@@ -278,15 +274,3 @@ def _with_files(widget: Widget, name: str) -> str:
     for key, content in widget.files.items() if _site_files() else ():
         markup = markup.replace(f'"{key}"', f'"{_store(f"{name}-{key}", content)}"')
     return markup
-
-
-def _numbered(kind: str, name: str | None, caption: str, inside: str) -> str:
-    """MyST text: HTML as a figure or table with number and caption, see ``book/_ext/site.py``."""
-    lines = [" ".join(text.split()) for text in (caption, inside)]
-    return "\n".join([f"`````{{shown}} {name or ''}", f":kind: {kind}", "", *lines, "`````"])
-
-
-def _display(myst: str, bundle: dict[str, str]) -> None:
-    from IPython.display import display  # a plain script does without it
-
-    display(bundle | ({MYST: myst} if _site_files() else {}), raw=True)

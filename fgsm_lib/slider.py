@@ -10,6 +10,7 @@ import io
 import json
 from base64 import b64encode
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from PIL import Image
 
 from fgsm_lib import InputError
 from fgsm_lib.perception import to_uint8
+
+if TYPE_CHECKING:
+    from fgsm_lib.study import Case
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Widget:
     still: bytes = b""
 
 
-def slider(case, start: float, *, hero: bool = False) -> Widget:
-    """The ε slider of a ``study.Case``.
+def slider(case: "Case", start: float, *, hero: bool = False) -> Widget:
+    """The ε slider of a case.
 
     Args:
         case: The picture under attack, its table and its control.
@@ -46,10 +50,8 @@ def slider(case, start: float, *, hero: bool = False) -> Widget:
     Raises:
         InputError: The case has no such ε, or its pixels are not those of an 8-bit picture.
     """
+    start = float(case.row(start)["epsilon_255"])  # refuses what is not on the grid
     grid = [float(epsilon) for epsilon in case.table["epsilon_255"]]
-    if start not in grid:
-        listed = ", ".join(f"{epsilon:g}" for epsilon in grid)
-        raise InputError(f"start is {start!r}; expected an ε in 1/255 of the grid: {listed}.")
     stops = [_stop(case, epsilon, hero) for epsilon in grid]
     shown = stops[grid.index(start)]["signs"]
     pixels = [_drawn(case, picture["what"], start) for picture in shown["pictures"]]
@@ -68,24 +70,27 @@ def slider(case, start: float, *, hero: bool = False) -> Widget:
 # --- what is seen at one ε -----------------------------------------------------------------------
 
 
-def _stop(case, epsilon: float, hero: bool) -> dict:
+def _stop(case: "Case", epsilon: float, hero: bool) -> dict:
     """What the page shows at one ε, for the attack ("signs") and for random signs ("control")."""
-    attack, control = (_guesses(case, table, epsilon) for table in (case.table, case.control))
+    views = {"signs": _guesses(case, case.table, epsilon)}
+    views["control"] = _guesses(case, case.control, epsilon)
     before = _guesses(case, case.table, 0)[0]
-    views = {"signs": attack, "control": control}
-    return {"epsilon": epsilon} | {
-        direction: {
+    summary = _summary(case, epsilon, *(guesses[0] for guesses in views.values()))
+    stop = {"epsilon": epsilon}
+    for direction, guesses in views.items():
+        name, probability, right = guesses[0]
+        note = f"before: {_seen(before)}" if epsilon else "the clean picture"
+        stop[direction] = {
             "top": guesses,
-            "verdict": _verdict(guesses[0], before, epsilon),
-            "value": f"ε = {epsilon:g}/255, {guesses[0][0]} {100 * guesses[0][1]:.0f}%",
-            "summary": _summary(case, epsilon, attack[0], control[0]),
+            "verdict": f"{_word(right)}{'; ' if epsilon else ': '}{note}",
+            "value": f"ε = {epsilon:g}/255, {name} {100 * probability:.0f}%",
+            "summary": summary,
             "pictures": _pictures(epsilon, direction, views, before, hero),
         }
-        for direction, guesses in views.items()
-    }
+    return stop
 
 
-def _guesses(case, table, epsilon: float) -> list[list]:
+def _guesses(case: "Case", table, epsilon: float) -> list[list]:
     """The most probable classes, as [name, probability, whether it is the label]."""
     row = table[table["epsilon_255"] == epsilon].iloc[0]
     return [
@@ -94,23 +99,22 @@ def _guesses(case, table, epsilon: float) -> list[list]:
     ]
 
 
-def _verdict(guess: list, before: list, epsilon: float) -> str:
-    right = "right" if guess[2] else "wrong"
-    return f"{right}: the clean picture" if not epsilon else f"{right}; before: {_seen(before)}"
+def _word(right: bool) -> str:
+    return "right" if right else "wrong"
 
 
 def _seen(guess: list) -> str:
     return f"{guess[0]}, {guess[1]:.1%}"
 
 
-def _summary(case, epsilon: float, attack: list, control: list) -> str:
+def _summary(case: "Case", epsilon: float, attack: list, control: list) -> str:
     """What is seen, whether that is right, and what the control does, in one sentence."""
-    said = [f"{_seen(guess)} ({'right' if guess[2] else 'wrong'})" for guess in (attack, control)]
+    attack, control = (f"{_seen(guess)} ({_word(guess[2])})" for guess in (attack, control))
     if not epsilon:
-        return f"The clean image: {said[0]}."
+        return f"The clean image: {attack}."
     text = (
-        f"At ε = {epsilon:g}/255 the classifier sees {said[0]}; after random signs of the same "
-        f"size {said[1]}."
+        f"At ε = {epsilon:g}/255 the classifier sees {attack}; after random signs of the same "
+        f"size {control}."
     )
     if not case.direction.any():
         return f"{text} Its gradient is zero everywhere: it was not attacked."
@@ -124,43 +128,40 @@ def _summary(case, epsilon: float, attack: list, control: list) -> str:
 
 def _pictures(epsilon: float, direction: str, views: dict, before: list, hero: bool) -> list[dict]:
     """Three pictures with title, line below and alt text; ``what`` says how they are drawn."""
-    factor = f"amplified {_amplification(epsilon):,.0f}×" if epsilon else "nothing is added"
-    step = f"a step of ε = {epsilon:g}/255"
-    names = {"signs": "the gradient's signs", "control": "random signs"}
+
+    def picture(what: str, title: str, seen: str, alt: str) -> dict:
+        return {"what": what, "title": title, "seen": seen, "alt": f"{alt}: {seen}."}
 
     def image(direction: str, title: str) -> dict:
-        seen = _seen(views[direction][0])
-        alt = f"The picture after {step} along {names[direction]}: {seen}."
-        return {"what": f"image {direction}", "title": title, "seen": seen, "alt": alt}
+        signs = "the gradient's signs" if direction == "signs" else "random signs"
+        alt = f"The picture after a step of ε = {epsilon:g}/255 along {signs}"
+        return picture(f"image {direction}", title, _seen(views[direction][0]), alt)
 
     title = f"+ ε · {'sign(∇J)' if direction == 'signs' else 'random signs'}"
-    shown_step = {
-        "what": f"step {direction}",
-        "title": title if hero else "the step",
-        "seen": factor,
-        "alt": f"The perturbation around gray, colored noise: {factor}.",
-    }
+    factor = f"amplified {_amplification(epsilon):,.0f}×" if epsilon else "nothing is added"
+    alt = "The perturbation around gray, colored noise"
+    step = picture(f"step {direction}", title if hero else "the step", factor, alt)
     if not hero:
-        return [image("signs", "after the step"), shown_step, image("control", "random signs")]
-    alt = f"The clean picture: {_seen(before)}."
-    clean = {"what": "clean", "title": "the picture, x", "seen": _seen(before), "alt": alt}
-    return [clean, shown_step, image(direction, "= x̃")]
+        return [image("signs", "after the step"), step, image("control", "random signs")]
+    clean = picture("clean", "the picture, x", _seen(before), "The clean picture")
+    return [clean, step, image(direction, "= x̃")]
 
 
 # --- pixels --------------------------------------------------------------------------------------
 
 
-def picture_data(case) -> dict:
-    """What a page computes the pictures of a ``study.Case`` from: ``fgsm.painter`` draws them.
+def picture_data(case: "Case") -> dict:
+    """What a page computes the pictures of a case from: ``fgsm.painter`` draws them.
 
     Raises InputError where its pixels are not those of an 8-bit picture.
     """
     clean, levels = to_uint8(case.image), 255 * case.image
     if not torch.equal(levels, levels.round()):
         raise InputError(f"{case.picture.name}: its pixels are not whole levels of 255.")
+    bounds = [torch.as_tensor(bound).float().flatten().expand(3) for bound in case.bounds]
     return {
         "clean": "data:image/webp;base64," + b64encode(lossless(clean)).decode(),
-        "bounds": [[_channel(bound, c) for bound in case.bounds] for c in range(3)],
+        "bounds": torch.stack(bounds, dim=1).tolist(),  # the two of each channel
         "directions": {"signs": _bits(case.direction), "control": _bits(case.random_direction)},
     }
 
@@ -175,13 +176,7 @@ def _bits(direction: torch.Tensor) -> list[str]:
     return [b64encode(np.packbits(plane)).decode() for plane in planes]
 
 
-def _channel(bound: torch.Tensor | float, channel: int) -> float:
-    """The smallest or largest value of a channel; a gray picture's is that of all three."""
-    values = torch.as_tensor(bound).flatten()
-    return float(values[min(channel, len(values) - 1)])
-
-
-def _drawn(case, what: str, epsilon: float) -> np.ndarray:
+def _drawn(case: "Case", what: str, epsilon: float) -> np.ndarray:
     """One of the pictures at an ε, uint8 (H, W, 3): a perturbation is drawn around gray."""
     kind, _, direction = what.partition(" ")
     if kind == "clean":
@@ -189,7 +184,7 @@ def _drawn(case, what: str, epsilon: float) -> np.ndarray:
     image = (case.adversarial if direction == "signs" else case.random)(epsilon)
     if kind == "image":
         return to_uint8(image)
-    return to_uint8((128 / 255 + (image - case.image) * _amplification(epsilon)).clamp(0, 1))
+    return to_uint8(128 / 255 + (image - case.image) * _amplification(epsilon))
 
 
 def _amplification(epsilon: float) -> float:
@@ -227,7 +222,7 @@ def _markup(view: dict, hero: bool, stops: int, size: str) -> str:
     readings = '<div class="readings pst-js-only"></div>'
     return (
         f'<div class="epsilon-slider{" hero" if hero else ""}"><div class="stage">'
-        f'<p class="verdict {"right" if right else "wrong"}"><span class="sign"></span>'
+        f'<p class="verdict {_word(right)}"><span class="sign"></span>'
         f'<strong>{html.escape(name)}</strong> <span class="sure">{probability:.1%}</span> '
         f'<span class="note">{html.escape(view["verdict"])}</span></p>'
         f'<div class="pictures">{pictures}</div>'

@@ -26,6 +26,13 @@ def number(value: float, digits: int = 2, sign: str = "-") -> str:
     return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
 
+def brief(value: float) -> str:
+    """A number with as many digits as one reads: "0.93", "12.4", "1,840", "3e−05"."""
+    size = abs(value)
+    form = ".1g" if 0 < size < 0.005 else f",.{2 if size < 10 else 1 if size < 100 else 0}f"
+    return f"{value:z{form}}".replace("-", "−")
+
+
 def percent(value: float, digits: int = 0) -> str:
     """``"24%"`` for 0.24."""
     return f"{number(value * 100, digits)}%"

@@ -22,9 +22,10 @@ import torch
 
 from fgsm_lib import analysis, figures, gallery, published
 from fgsm_lib.attacks import input_gradient
-from fgsm_lib.show import credit, escape, say, show, slider
+from fgsm_lib.show import credit, say, show
+from fgsm_lib.slider import slider
 from fgsm_lib.study import open_study
-from fgsm_lib.words import network_name
+from fgsm_lib.words import escape, network_name
 
 # Which sample of the original page a photograph of this site plays.
 PLAYS = {"coffee": 132, "camera": 766, "rocket": 528}
@@ -188,9 +189,7 @@ if sample in PLAYS:  # elsewhere, the curve of this run is the figure above
     both["random signs, recorded"] = control
 if curve is not None:
     show(
-        figures.lines(
-            both, "epsilon_255", {"confidence": "confidence"}, shares=True
-        ),
+        figures.curves(both, {"confidence": "confidence"}),
         name=f"fig-original-{sample}",
         caption=f"Sample {theirs} of the NIPS 2017 photographs: confidence over ε. "
         f"{published.SOURCE}: {published.CREDIT}."

@@ -22,9 +22,9 @@ from importlib.resources import files
 import pandas as pd
 
 from fgsm_lib import analysis, figures, gallery, published
-from fgsm_lib.show import credit, escape, say, show
+from fgsm_lib.show import credit, say, show
 from fgsm_lib.study import open_study
-from fgsm_lib.words import network_name, taken_on
+from fgsm_lib.words import escape, network_name, taken_on
 
 study = open_study(profile)
 photos = study.shown

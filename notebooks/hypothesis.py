@@ -245,7 +245,7 @@ show(
         "smallest",
         "rank of the predictor",
         "smallest ε in 1/255",
-        logy=True,
+        log="y",
     ),
     name="fig-predictors",
     caption=f"Smallest ε, a value of the grid, of the {int(finite.sum())} pictures that are fooled "
@@ -305,7 +305,7 @@ dashed = "" if not theirs else (
     f"Gray: {'published' if original else 'recorded'}, on {', '.join(map(str, sizes))} of the "
     "original's photographs."
 )  # fmt: skip
-source = figures.PUBLISHED if original else "recorded (photographs)"
+source = "published (GoogLeNet)" if original else "recorded (photographs)"
 show(
     figures.bins(curves, "top1", "top-1 accuracy", random, theirs, source),
     name="fig-bins-accuracy",
@@ -335,8 +335,13 @@ beside = (
 )
 
 # %% tags=["hide-input"]
+rates = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "confidence": "mean confidence",
+}
 show(
-    figures.rates(everything, chance, beside, source),
+    figures.curves({"FGSM": everything}, rates, chance, beside, source),
     name="fig-all",
     caption=f"Top-1 and top-5 accuracy and mean confidence of all {len(study.pictures)} "
     f"{study.profile.kind}, with 95% intervals. Dotted: random signs, on {chance['n'].max()} of "

@@ -21,9 +21,10 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from fgsm_lib import analysis, published
 from fgsm_lib.analysis import Estimate, eps, percent
-from fgsm_lib.show import credit, escape, say, show, slider
+from fgsm_lib.show import credit, say, show
+from fgsm_lib.slider import slider
 from fgsm_lib.study import open_study
-from fgsm_lib.words import network_name
+from fgsm_lib.words import escape, network_name
 
 study = open_study(profile)
 photos = study.shown

@@ -96,11 +96,9 @@ share = analysis.rates(
 
 # %% tags=["hide-input"]
 show(
-    figures.lines(
+    figures.curves(
         {name: share[share["method"] == name] for name in METHODS},
-        "epsilon_255",
         {"value": "share fooled"},
-        shares=True,
     ),
     name="fig-iterative-success",
     caption=f"Share of {len(chosen)} initially correct pictures, one in {study.profile.every.iterative} of "

@@ -29,10 +29,10 @@ from fgsm_lib import analysis
 from fgsm_lib.analysis import percent
 from fgsm_lib.attacks import input_gradient
 from fgsm_lib.perception import to_uint8
-from fgsm_lib.show import credit, escape, say, show
+from fgsm_lib.show import credit, say, show
 from fgsm_lib.slider import Widget, lossless
 from fgsm_lib.study import open_study
-from fgsm_lib.words import network_name
+from fgsm_lib.words import escape, network_name
 
 study = open_study(profile)
 photos = study.shown

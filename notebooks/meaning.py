@@ -21,7 +21,8 @@ import pandas as pd
 import torch
 
 from fgsm_lib import analysis, attacks, figures, load_classifier
-from fgsm_lib.show import say, show, slider
+from fgsm_lib.show import say, show
+from fgsm_lib.slider import slider
 from fgsm_lib.study import open_study
 from fgsm_lib.words import network_name
 
@@ -117,11 +118,9 @@ share = analysis.rates(table.groupby(["kind", "epsilon_255"])["wrong"])
 
 # %% tags=["hide-input"]
 show(
-    figures.lines(
+    figures.curves(
         {k: share.loc[k].reset_index() for k in table["kind"].unique()},
-        "epsilon_255",
         {"value": "share of pictures about which ours is wrong"},
-        shares=True,
     ),
     name="fig-transfer",
     caption=f"{table['sample'].nunique()} {study.profile.kind} that both networks see correctly, in "
@@ -175,7 +174,7 @@ curves = {name: analysis.curve(table) for name, table in tables.items()}
 # %% tags=["hide-input"]
 show(
     figures.curves(
-        curves, "top1", "top-1 accuracy", analysis.curve(control)
+        curves, {"top1": "top-1 accuracy"}, analysis.curve(control)
     ),
     name="fig-hardening",
     caption=f"Top-1 accuracy of the two networks under FGSM, of {curves['unhardened']['n'].max():.0f} toys "

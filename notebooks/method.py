@@ -142,11 +142,10 @@ show(
             ),
             "random signs": shift.rename(columns={"random": "shift"}),
         },
-        "inputs",
         {"shift": "mean shift of the unit"},
-        "number of inputs",
-        logx=True,
-        logy=True,
+        x="inputs",
+        xlabel="number of inputs",
+        log="xy",
     ),
     name="fig-dimension",
     caption="How far one step of ε = 1/255 moves a linear unit with normally distributed weights; "
@@ -187,7 +186,6 @@ show(
             name: fall[["epsilon_255", c]].rename(columns={c: "y"})
             for name, c in as_fall.items()
         },
-        "epsilon_255",
         {"y": "fall of the true class's logit"},
     ),
     name="fig-linear",
@@ -335,7 +333,6 @@ attacked, random = (means.loc[k].reset_index() for k in ("FGSM", "random"))
 show(
     figures.lines(
         {"FGSM": attacked, "random signs": random},
-        "epsilon_255",
         {"delta_e": "mean ΔE", "ssim": "SSIM"},
         levels={"just noticeable": perception.JUST_NOTICEABLE_DELTA_E},
     ),

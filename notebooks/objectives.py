@@ -74,7 +74,7 @@ for column, what in (
     ("top1", "top-1 accuracy"),
 ):
     show(
-        figures.curves(curves, column, what, chance, theirs),
+        figures.curves(curves, {column: what}, chance, theirs),
         name="fig-objectives-"
         + ("accuracy" if column == "top1" else "confidence"),
         caption=f"{what.capitalize()} over ε of the same {images} of {len(study.pictures)} "
@@ -156,7 +156,6 @@ show(
                 ("best rival", mean["rival"]),
             )
         },
-        "epsilon_255",
         {"value": "mean change of the logit"},
     ),
     name="fig-logit-changes",
@@ -243,7 +242,7 @@ four = {name: analysis.curve(rows) for name, rows in clipped.items()}
 # %% tags=["hide-input"]
 count = four["cross-entropy, second clip"]["n"].max()
 show(
-    figures.curves(four, "confidence", "mean confidence"),
+    figures.curves(four, {"confidence": "mean confidence"}),
     name="fig-clips",
     caption=f"Mean confidence over ε under both objectives and both clips, on {count} pictures, one in "
     f"{study.profile.every.clips}, initially wrong ones included, with 95% intervals. The control of the "
@@ -301,8 +300,7 @@ if study.profile.objective == "cross_entropy":
             "size",
             "1 − p of the true class",
             "sum of |gradient|",
-            logx=True,
-            logy=True,
+            log="xy",
         ),
         name="fig-gradient-sizes",
         caption=f"Sum of the absolute values of the cross-entropy's gradient against 1 − p of the true "

@@ -189,7 +189,6 @@ show(
             "FGSM": effective(analysis.shared(table, control)),
             "random signs": effective(control),
         },
-        "epsilon_255",
         {"classes": "effective number of classes"},
     ),
     name="fig-class-counts",
@@ -298,7 +297,7 @@ noise = analysis.curve(analysis.at(control, small), which)
 
 # %% tags=["hide-input"]
 show(
-    figures.curves(both, "top1", "top-1 accuracy", noise),
+    figures.curves(both, {"top1": "top-1 accuracy"}, noise),
     name="fig-rounding",
     caption=f"Top-1 accuracy of {len(which)} initially correct pictures, for the exact step and the "
     "step saved in 8 bits, with 95% intervals. Dotted: random signs.",
@@ -368,7 +367,7 @@ for name, rows in pair.items():
 curves = {name: analysis.curve(rows) for name, rows in pair.items()}
 chance = curves.pop("random")
 show(
-    figures.curves(curves, "top1", "top-1 accuracy", chance),
+    figures.curves(curves, {"top1": "top-1 accuracy"}, chance),
     name="fig-controls",
     caption=f"Top-1 accuracy of {n} pictures of the control, initially correct or not, under "
     "FGSM and under random signs, with 95% intervals.",

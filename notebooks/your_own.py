@@ -120,8 +120,7 @@ print(dict(zip(right, first)))  # inf: fooled at no ε of the grid
 show(
     figures.curves(
         {"FGSM": curve},
-        "top1",
-        "top-1 accuracy",
+        {"top1": "top-1 accuracy"},
         analysis.curve(control, right),
     ),
     name="fig-own-all",

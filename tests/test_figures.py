@@ -2,7 +2,9 @@
 
 import io
 import re
-from types import SimpleNamespace
+from dataclasses import replace
+from functools import cache
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -10,51 +12,46 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from fgsm_lib import InputError, figures, style
+from fgsm_lib import figures, gallery, style
+from fgsm_lib.datasets import Picture
+from fgsm_lib.study import Case
+from fgsm_lib.words import brief
 
 EPSILON = [0, 0.5, 1, 4, 20]
-CLASSES = ["espresso", "drilling platform", "Egyptian cat", "tripod", "soup bowl", "cup"]
+TABLE = pd.DataFrame(
+    {
+        "epsilon_255": EPSILON,
+        "predicted_class": [0, 0, 1, 2, 0],
+        "confidence": [0.999, 0.5, 0.21, 0.4, 0.7],
+        "correct": [True, True, False, False, True],
+        "top_classes": [[0, 1, 2, 3, 4]] * 5,
+        "top_confidences": [[0.6, 0.2, 0.1, 0.05, 0.01]] * 5,
+    }
+)
+CASE = Case(
+    picture=Picture(132, "coffee", 0, "espresso", None),
+    image=torch.linspace(0, 1, 3 * 8 * 8).view(3, 8, 8),
+    gradient=torch.ones(3, 8, 8),
+    bounds=(0.0, 1.0),
+    table=TABLE,
+    control=TABLE.assign(predicted_class=0, confidence=0.9, correct=True),
+    published=TABLE,
+    names=["espresso", "drilling platform", "Egyptian cat", "tripod", "soup bowl"],
+)
+ALWAYS_WRONG = replace(CASE, table=TABLE.assign(correct=False), published=None)
 
 
-class Case:
-    """What figures need of ``study.Case``: an espresso that is fooled at 1/255 and 4/255."""
-
-    picture = SimpleNamespace(sample=132, name="coffee", label=0)
-    image = torch.linspace(0, 1, 3 * 8 * 8).view(3, 8, 8)
-    direction = torch.ones(3, 8, 8)
-    table = pd.DataFrame(
-        {
-            "epsilon_255": EPSILON,
-            "predicted_class": [0, 0, 1, 2, 0],
-            "confidence": [0.999, 0.5, 0.21, 0.4, 0.7],
-            "correct": [True, True, False, False, True],
-            "top_classes": [[0, 1, 2, 3, 4]] * 5,
-            "top_confidences": [[0.6, 0.2, 0.1, 0.05, 0.01]] * 5,
-        }
-    )
-    control = table.assign(predicted_class=0, confidence=0.9, correct=True)
-    published = table[["epsilon_255", "confidence", "correct"]]
-
-    def row(self, epsilon_255):
-        return self.table[self.table["epsilon_255"] == epsilon_255].iloc[0]
-
-    def name(self, index):
-        return CLASSES[index]
-
-    def adversarial(self, epsilon_255):
-        return (self.image + epsilon_255 / 255 * self.direction).clamp(0, 1)
-
-    random = adversarial
-
-
-def curve(*values):
-    columns = {"epsilon_255": EPSILON, "n": 50}
+def curve(*values, epsilon_255=EPSILON):
+    columns = {"epsilon_255": epsilon_255, "n": 50}
     for name in ("top1", "top5", "confidence"):
         columns |= {name: values, f"{name}_low": values, f"{name}_high": values}
     return pd.DataFrame(columns)
 
 
-CASE, FGSM, RANDOM = Case(), curve(0.9, 0.5, 0.1, 0.05, 0.2), curve(0.9, 0.9, 0.89, 0.88, 0.8)
+FGSM, RANDOM = curve(0.9, 0.5, 0.1, 0.05, 0.2), curve(0.9, 0.9, 0.89, 0.88, 0.8)
+LONGER = curve(0.9, 0.5, 0.1, 0.05, 0.2, epsilon_255=[0, 1, 4, 20, 128])
+TOP1 = {"top1": "top-1 accuracy"}
+RATES = TOP1 | {"top5": "top-5 accuracy", "confidence": "mean confidence"}
 SHARES = pd.DataFrame({"FGSM": [0.52, 0.4], "random signs": [0.6, 0.1]}, ["2nd", "3rd to 5th"])
 COUNTS = pd.DataFrame({"never fooled": [1, 5], "bounce-back": [2, 0]}, ["99–100%", "95–99%"])
 CLEAN = pd.DataFrame({"confidence": [0.99, 0.97, 0.4], "correct": [True, True, False]})
@@ -62,43 +59,40 @@ CLOUD = pd.DataFrame({"x": [0.1, 1, 10], "y": [0.2, 2, 20]})
 CONFUSED = pd.DataFrame([[9, 1], [0, 10]], ["ball", "cube"], ["ball", "cube"])
 
 DRAWN = {
-    "pictures": lambda: figures.pictures([CASE.image] * 5, ["a picture of something"] * 5, "", 5),
-    "triple": lambda: figures.triple(CASE, 1),
-    "series": lambda: figures.series(CASE, [0.5, 1, 4, 20]),
-    "case_curve": lambda: figures.case_curve(CASE, {"recorded: sample 132": FGSM}),
-    "top5": lambda: figures.top5(CASE, [0, 1, 20]),
-    "gallery": lambda: figures.gallery(
-        {"bounce-back, U: coffee (3 like it)": CASE.table, "flat": CASE.control}, [CASE.image] * 2
-    ),
-    "curves": lambda: figures.curves({"FGSM": FGSM}, "top1", "top-1 accuracy", RANDOM, FGSM),
-    "rates": lambda: figures.rates(FGSM, RANDOM, FGSM),
+    "triple": lambda: gallery.triple(CASE, 1),
+    "series": lambda: gallery.series(CASE, [0.5, 1, 4, 20]),
+    "case_curve": lambda: gallery.case_curve(CASE),
+    "top5": lambda: gallery.top5(CASE, [0, 1, 20]),
+    "curves": lambda: figures.curves({"FGSM": FGSM}, TOP1, RANDOM, FGSM),
+    "rates": lambda: figures.curves({"FGSM": FGSM}, RATES, RANDOM, FGSM),
     "bins": lambda: figures.bins(
         {"99–100%": FGSM, "95–99%": FGSM, "none": FGSM[:0]}, "top1", "accuracy", {"99–100%": RANDOM}
     ),
     "lines": lambda: figures.lines(
         {"a rather long name of a line that needs two": CLOUD, "random signs": CLOUD},
-        "x", {"y": "shift"}, "dimension", logx=True, logy=True, levels={"noticeable": 2.3},
+        {"y": "shift"}, x="x", xlabel="dimension", log="xy", levels={"noticeable": 2.3},
     ),
     "bars": lambda: figures.bars(SHARES, "share of fooled pictures", SHARES - 0.1, SHARES + 0.1),
-    "bars_flat": lambda: figures.bars(
-        SHARES["FGSM"], "share", horizontal=True, levels={"all": 0.5}
-    ),
+    "bars_flat": lambda: figures.bars(SHARES["FGSM"], "share", horizontal=True),
     "stacked": lambda: figures.stacked(COUNTS, "share of the pictures, by clean confidence"),
     "histogram": lambda: figures.histogram(CLEAN),
     "points": lambda: figures.points(
-        {"fooled": CLOUD, "never fooled": CLOUD}, "x", "y", "first-order ε", "smallest ε",
-        logx=True, logy=True, line="fit",
+        {"fooled": CLOUD, "never fooled": CLOUD}, "x", "y", "first-order ε", "smallest ε", log="xy"
     ),
     "matrix": lambda: figures.matrix({"clean": CONFUSED, "ε = 2/255": CONFUSED}),
 }  # fmt: skip
 
 
+@cache
+def wide(name):
+    return DRAWN[name]()
+
+
 @pytest.mark.parametrize("name", DRAWN)
-def test_every_figure_fits_both_screens_in_light_and_dark(name, tmp_path):
-    wide = DRAWN[name]()
-    narrow = wide.again(style.NARROW)
-    assert figures.alt(narrow) == figures.alt(wide) != "", "the same data"
-    for figure, width in ((wide, style.WIDE), (narrow, style.NARROW)):
+def test_every_figure_fits_both_screens_in_light_and_dark(name):
+    narrow, svg = wide(name).again(style.NARROW), io.StringIO()
+    assert style.alt(narrow) == style.alt(wide(name)) != "", "the same data"
+    for figure, width in ((wide(name), style.WIDE), (narrow, style.NARROW)):
         figure.draw_without_rendering()
         drawn, (right, top) = figure.get_tightbbox(), figure.get_size_inches()
         assert right == pytest.approx(width / 96)
@@ -106,58 +100,62 @@ def test_every_figure_fits_both_screens_in_light_and_dark(name, tmp_path):
         assert drawn.x1 < right + 0.01 and drawn.y1 < top + 0.01, "cut off at the right or above"
         sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
         assert min(sizes) * 96 / 72 >= 11
-    narrow.savefig(tmp_path / "figure.svg")
-    svg = (tmp_path / "figure.svg").read_text()
-    assert min(map(float, re.findall(r"font-size: ([\d.]+)px", svg))) >= 8.25, "as text"
-    light, dark = (set(re.findall("#[0-9a-f]{6}", text)) for text in (svg, figures.darkened(svg)))
+    narrow.savefig(svg, format="svg")
+    light, dark = svg.getvalue(), style.darkened(svg.getvalue())
+    assert min(map(float, re.findall(r"font-size: ([\d.]+)px", light))) >= 8.25, "as text"
+    light, dark = (set(re.findall("#[0-9a-f]{6}", text)) for text in (light, dark))
     assert light and not light & dark
 
 
-def test_alt_reads_lines_bars_points_and_pictures():
-    said = figures.alt(DRAWN["curves"]())
-    assert said.startswith(
-        "top-1 accuracy over ε in 1/255: FGSM 0.90 at 0, lowest 0.05 at 4, 0.20 at 20; "
-    )
-    assert "random signs 0.90 at 0, 0.80 at 20; published (GoogLeNet) 0.90 at 0" in said
-    assert "FGSM: 2nd 0.52, 3rd to 5th 0.40; random signs: 2nd 0.60" in figures.alt(DRAWN["bars"]())
-    assert figures.alt(DRAWN["bars_flat"]()) == "share: 2nd 0.52, 3rd to 5th 0.40; all at 0.50."
-    assert "never fooled (n = 3): 0.20 to 20.0 over 0.10 to 10.0" in figures.alt(DRAWN["points"]())
-    assert figures.alt(figures.pictures([CASE.image], ["coffee\nclean"])) == "coffee, clean."
-    assert figures.alt(figures.pictures([CASE.image], ["coffee"], "A cup.")) == "A cup."
-    assert "2 of them above 0.95; wrong (n = 1), median 0.40" in figures.alt(DRAWN["histogram"]())
-    assert "clean: 19 of 20 on the diagonal" in figures.alt(DRAWN["matrix"]())
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("curves", "top-1 accuracy over ε in 1/255: FGSM 0.90 at 0, lowest 0.05 at 4, 0.20 at 20;"),
+        ("curves", "random signs 0.90 at 0, 0.80 at 20; published (GoogLeNet) 0.90 at 0"),
+        ("lines", "0.20 at 0.1, 20.0 at 10; noticeable at 2.30"),
+        ("bars", "FGSM: 2nd 0.52, 3rd to 5th 0.40; random signs: 2nd 0.60"),
+        ("bars_flat", "share: 2nd 0.52, 3rd to 5th 0.40."),
+        ("points", "never fooled (n = 3): 0.20 to 20.0 over 0.10 to 10.0"),
+        ("histogram", "2 of them above 0.95; wrong (n = 1), median 0.40"),
+        ("matrix", "clean: 19 of 20 on the diagonal"),
+        ("series", "ε = 1/255: drilling platform, 21%"),
+        (
+            "case_curve",
+            "Confidence over ε for a picture of espresso: espresso, >99% at 0/255, lowest drilling "
+            "platform, 21% at 1/255, last espresso, 70% at 20/255, and wrong at 2 of 5 ε. After "
+            "random signs of 20/255: espresso, 90%.",
+        ),
+    ],
+)
+def test_alt_says_the_numbers_of_a_figure(name, said):
+    assert said in style.alt(wide(name))
 
 
-def test_alt_of_a_case_names_the_classes():
-    assert figures.alt(DRAWN["case_curve"]()) == (
-        "Confidence over ε for a picture of espresso: espresso, >99% at 0/255, lowest drilling "
-        "platform, 21% at 1/255, last espresso, 70% at 20/255, and wrong at 2 of 5 ε. After random "
-        "signs of 20/255: espresso, 90%."
-    )
-    assert "1/255: drilling platform, 21%" in figures.alt(DRAWN["series"]())
+def test_alt_of_pictures_is_their_titles_or_its_own():
+    assert style.alt(gallery.pictures([CASE.image], ["coffee\nclean"])) == "coffee, clean."
+    assert style.alt(gallery.pictures([CASE.image], ["coffee"], "A cup.")) == "A cup."
 
 
 def test_only_what_fools_is_called_adversarial():
-    titles = {eps: figures.triple(CASE, eps).axes[-1].get_title(loc="center") for eps in (0.5, 1)}
-    assert titles == {
-        0.5: "after the step\nε = 0.5/255\nespresso, 50%",
-        1: "adversarial\nε = 1/255\ndrilling platform, 21%",
-    }
-    assert "adversarial" not in figures.alt(figures.triple(CASE, 0.5))
-    was_wrong = Case()
-    was_wrong.table = Case.table.assign(correct=False)
-    assert "adversarial" not in figures.alt(figures.triple(was_wrong, 1))
-    assert "ε" not in figures.triple(CASE, 1).axes[2].get_title(loc="center"), "a sign has no ε"
+    fooled, resisted, before = (
+        gallery.triple(case, epsilon)
+        for case, epsilon in ((CASE, 1), (CASE, 0.5), (ALWAYS_WRONG, 1))
+    )
+    titles = [drawn.axes[-1].get_title(loc="center") for drawn in (fooled, resisted)]
+    assert titles == [
+        "adversarial\nε = 1/255\ndrilling platform, 21%",
+        "after the step\nε = 0.5/255\nespresso, 50%",
+    ]
+    assert "adversarial" not in style.alt(resisted) + style.alt(before)
+    assert "ε" not in fooled.axes[2].get_title(loc="center"), "a sign has no ε"
 
 
 def test_the_legend_says_only_what_occurs():
     def entries(case):
-        return [text.get_text() for text in figures.case_curve(case).legends[0].get_texts()]
+        return [text.get_text() for text in gallery.case_curve(case).legends[0].get_texts()]
 
     assert entries(CASE)[:2] == ["FGSM: class right", "FGSM: class wrong"]
-    always_wrong = Case()
-    always_wrong.table, always_wrong.published = Case.table.assign(correct=False), None
-    assert entries(always_wrong) == ["FGSM: class wrong", "random signs"]
+    assert entries(ALWAYS_WRONG) == ["FGSM: class wrong", "random signs"]
 
 
 def test_a_color_has_one_meaning():
@@ -171,30 +169,25 @@ def test_a_color_has_one_meaning():
 
 
 def test_names_stand_at_lines_where_they_fit():
-    wide, narrow = DRAWN["curves"](), DRAWN["curves"]().again(style.NARROW)
-    assert not wide.legends and narrow.legends
-    assert "random signs" in [text.get_text() for text in wide.axes[0].texts]
+    assert wide("curves").again(style.NARROW).legends and not wide("curves").legends
+    assert "random signs" in [text.get_text() for text in wide("curves").axes[0].texts]
 
 
-def test_numbers_are_for_reading():
-    assert list(map(style.number, (-0.25, -0.0, 1840, 3e-5))) == ["−0.25", "0.00", "1,840", "3e−05"]
-
-
-def test_spread_keeps_order_and_distance():
-    moved = style.spread([0.98, 0.1, 0.97, 0.11], 0.05)
-    assert moved.max() <= 1 and np.diff(np.sort(moved)).min() > 0.0499
-    assert list(np.argsort(moved)) == [1, 3, 2, 0]
+def test_numbers_are_for_reading_and_names_do_not_cover_each_other():
+    assert list(map(brief, (-0.25, -0.0, 1840, 3e-5))) == ["−0.25", "0.00", "1,840", "3e−05"]
+    assert style.spread([0.98, 0.1, 0.97, 0.11], 0.05) == pytest.approx([1, 0.1, 0.95, 0.15])
 
 
 def test_top5_is_left_out_where_there_are_too_few_classes():
-    assert "top-5" not in figures.alt(figures.rates(FGSM.assign(top5=np.nan)))
+    few = FGSM.assign(top5=np.nan)
+    assert "top-5" not in style.alt(figures.curves({"FGSM": few}, RATES, None, FGSM))
 
 
-def test_random_signs_of_another_strength_are_refused_in_a_sentence():
-    case = Case()
-    case.control = Case.control[:2]
-    with pytest.raises(InputError, match=r"ends with 4; random signs are known at 0, 0\.5"):
-        figures.series(case, [1, 4])
+def test_the_axis_ends_with_this_run_and_shows_all_of_what_was_only_published():
+    def end(frames):
+        return figures.curves(frames, TOP1, published=LONGER).axes[0].get_xlim()[1]
+
+    assert end({"FGSM": FGSM}) < 30 and end({}) > 128
 
 
 def test_a_name_with_dollars_is_drawn_as_it_is():
@@ -202,3 +195,7 @@ def test_a_name_with_dollars_is_drawn_as_it_is():
     figure = figures.bars(pd.Series([0.1, 0.2], index=names), "price")
     figure.savefig(io.BytesIO())
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == names
+
+
+def test_help_names_the_arguments_that_a_reader_gives():
+    assert list(signature(gallery.triple).parameters) == ["case", "epsilon_255"]
