@@ -38,14 +38,13 @@ table = study.table()
 # mean equal inputs.
 
 # %% tags=["remove-input"]
+OBJECTIVES = {"cross_entropy": "cross-entropy", "true_logit": "true logit"}
 both = {"statistics": study, "shown one by one": photos}
 facts = {
     kind: {
         "pictures": f"{len(one.pictures)} {one.profile.kind}: {one.profile.title}",
         "classifier": network_name(one.classifier.name),
-        "objective": one.profile.objective.replace("_", "-")
-        if one.profile.objective == "cross_entropy"
-        else "true logit",
+        "objective": OBJECTIVES[one.profile.objective],
         "SHA-256 of the pictures": one.pictures.sha256()[:16],
         "SHA-256 of the weights": one.classifier.sha256[:16],
     }

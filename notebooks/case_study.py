@@ -178,10 +178,8 @@ show(
 
 # %% tags=["hide-input"]
 theirs = PLAYS.get(sample, sample)
-curve, record = (
-    published.sample_curve(theirs),
-    published.record_sample(theirs),
-)
+curve = published.sample_curve(theirs)
+record = published.record_sample(theirs)
 both = {"published, GoogLeNet": curve}
 if sample in PLAYS:  # elsewhere, the curve of this run is the figure above
     both[f"recorded, {network}"] = record
@@ -210,7 +208,7 @@ if curve is not None:
             else ""
         )
     )
-if sample in PLAYS and record is not None:
+if sample in PLAYS:
     facts = published.record()["samples"][str(theirs)]
     low, stop = record.loc[record["confidence"].idxmin()], record.iloc[-1]
     course = [

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+from textwrap import dedent
 
 import numpy as np
 import pandas as pd
@@ -34,36 +35,22 @@ from scipy.stats import norm, spearmanr
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from fgsm_lib import analysis, published
-from fgsm_lib.analysis import Estimate, eps, number, shape, upto
+from fgsm_lib.analysis import Estimate, bin_name, eps, number, upto
 from fgsm_lib.perception import delta_e
 from fgsm_lib.show import code, say, show
 from fgsm_lib.study import open_study
 from fgsm_lib.words import network_name, short_name
 
 # %% tags=["remove-cell"]
-VERDICTS = (
-    "holds",
-    "does not hold",
-    "too close to tell",
-    "cannot be judged",
-)
-HOLDS, FAILS, CLOSE, UNKNOWN = VERDICTS
-# What claims are about, as the table groups them.
-ABOUT = {
-    "page": "The page and its figures",
-    "color": "How visible the change is",
-    766: "Sample 766",
-    "top": "Images above 99%",
-    "bins": "Confidence levels compared",
-    "all": "All images",
-    "singles": "Single images",
-    132: "Sample 132",
-    "132 on": "Sample 132, any ε",
-    528: "Sample 528",
-}
-MISSING = {"color": "No attacked picture was recorded."}
-CLAIMS: list["Claim"] = []
 TOP = "99–100%"
+HOLDS, FAILS = "holds", "does not hold"
+CLOSE, UNKNOWN = "too close to tell", "cannot be judged"
+SYMBOLS = {HOLDS: "✓", FAILS: "✗", CLOSE: "≈", UNKNOWN: "?"}
+NO_CURVE = (
+    "There is no such curve, or the image is wrong before any attack."
+)
+NO_PICTURE = "No attacked picture was recorded."
+CLAIMS: list["Claim"] = []
 
 
 class NotThere(Exception):
@@ -74,24 +61,21 @@ class NotThere(Exception):
 class Claim:
     """A statement of the original page, in its words, and the rule by which it is judged.
 
-    The rule takes what the claim is about, a key of ``ABOUT``, and returns a verdict and the
-    numbers behind it; its docstring is the ``reading``. True and False are verdicts, too, on what
-    has no sampling error: a text, or one image's curve.
+    The rule is a method of the class of what the claim is about. Its docstring is the quotation
+    and below it the ``reading``; it returns a verdict and the numbers behind it. True and False
+    are verdicts, too, on what has no sampling error: a text, or one image's curve.
     """
 
+    about: type
     id: str
-    about: str | int
     quote: str
     reading: str
     rule: Callable
 
     def judge(self, evidence: dict) -> tuple[str, str]:
-        """One of ``VERDICTS``, and the numbers or the reason behind it."""
+        """A verdict and the numbers, or the reason; ``evidence`` is by what claims are about."""
         if self.about not in evidence:
-            return UNKNOWN, MISSING.get(
-                self.about,
-                "There is no such curve, or the image is wrong before any attack.",
-            )
+            return UNKNOWN, NO_PICTURE if self.about is Color else NO_CURVE
         try:
             verdict, numbers = self.rule(evidence[self.about])
         except NotThere as reason:
@@ -99,76 +83,56 @@ class Claim:
         return {True: HOLDS, False: FAILS}.get(verdict, verdict), numbers
 
 
-def claim(about: str | int, quote: str) -> Callable:
-    """Enter the decorated rule in ``CLAIMS``."""
+def about(title: str) -> Callable:
+    """Enter in ``CLAIMS`` the methods of the decorated class whose docstrings begin with “."""
 
-    def enter(rule: Callable) -> Callable:
-        name, reading = (
-            rule.__name__.replace("_", "-"),
-            " ".join(rule.__doc__.split()),
-        )
-        CLAIMS.append(Claim(f"claim-{name}", about, quote, reading, rule))
-        return rule
+    def enter(thing: type) -> type:
+        thing.title = title
+        for name, rule in vars(thing).items():
+            words = " ".join((rule.__doc__ or "").split())
+            if words.startswith("“"):
+                quote, reading = words[1:].split("” ", 1)
+                name = f"claim-{name.replace('_', '-')}"
+                CLAIMS.append(Claim(thing, name, quote, reading, rule))
+        return thing
 
     return enter
 
 
 # %% tags=["remove-cell"]
-@dataclass(frozen=True)
 class Curve:
     """A curve over ε, from 0 on: the columns of ``analysis.curve``, or those of one image.
 
     ``images`` are the rows of the images it is the mean of, where they are known.
     """
 
-    rows: pd.DataFrame
-    images: pd.DataFrame | None = None
+    def __init__(self, rows: pd.DataFrame, images=None):
+        self.rows, self.images, self.upto = rows, images, upto(rows)
+        self.epsilon = rows["epsilon_255"]
+        self.confidence = rows["confidence"]
+        self.start, self.end = rows.iloc[0], rows.iloc[-1]
+        self.low = rows.loc[self.confidence.idxmin()]
+        self.shape = analysis.shape(self.epsilon, self.confidence, np.inf)
 
     def at(self, epsilon_255: float) -> pd.Series:
-        found = self.rows[np.isclose(self.rows["epsilon_255"], epsilon_255)]
+        found = self.rows[np.isclose(self.epsilon, epsilon_255)]
         if found.empty:
             raise NotThere(f"{eps(epsilon_255)} is not on the grid.")
         return found.iloc[0]
 
-    @property
-    def low(self) -> pd.Series:
-        return self.rows.loc[self.rows["confidence"].idxmin()]
-
-    @property
-    def shape(self) -> str:
-        """By the rule of ``analysis.shape``, over the whole curve."""
-        return shape(
-            self.rows["epsilon_255"], self.rows["confidence"], np.inf
-        )
-
-    @property
     def course(self) -> str:
-        start, low, end = self.rows.iloc[0], self.low, self.rows.iloc[-1]
         return (
-            f"{start['confidence']:.3f} at the start, lowest {low['confidence']:.3f} at "
-            f"{eps(low['epsilon_255'])}, {end['confidence']:.3f} at {eps(end['epsilon_255'])}"
+            f"{self.start.confidence:.3f} at the start, lowest {self.low.confidence:.3f} at "
+            f"{eps(self.low.epsilon_255)}, {self.end.confidence:.3f} at {eps(self.end.epsilon_255)}"
         )
 
-    def wrong(self) -> pd.DataFrame:
-        """Where one image is fooled."""
-        found = self.rows[~self.rows["correct"].astype(bool)]
-        if found.empty:
-            raise NotThere(f"It is never fooled, {upto(self.rows)}.")
-        return found
-
-    def level(
-        self, low_255: float, high_255: float, column: str = "top1"
-    ) -> Estimate:
+    def level(self, first, last, column="top1") -> Estimate:
         """A mean over the ε of a range; its interval is that of a rate, the widest there is."""
-        rows = self.rows[
-            self.rows["epsilon_255"].between(low_255, high_255)
-        ]
-        if rows.empty:
-            raise NotThere(
-                f"No ε of the grid lies between {low_255:g} and {eps(high_255)}."
-            )
-        n = rows["n"].iloc[0]
-        return analysis.rate(rows[column].mean() * n, n)
+        values = self.rows[self.epsilon.between(first, last)][column]
+        if values.empty:
+            between = f"{first:g} and {eps(last)}"
+            raise NotThere(f"No ε of the grid lies between {between}.")
+        return analysis.rate(values.mean() * self.start.n, self.start.n)
 
     def change(self, column: str, first: float, second: float) -> Estimate:
         """How a mean changes from one ε to another: the differences of single images.
@@ -182,58 +146,43 @@ class Curve:
                 index="sample", columns="epsilon_255", values=column
             )
             return analysis.difference(wide[second], wide[first])
-        before, after, n = (
-            self.at(first)[column],
-            self.at(second)[column],
-            self.at(first)["n"],
-        )
-        counts = (after * n, n, before * n, n)
+        n = self.start.n
+        before, after = self.at(first)[column], self.at(second)[column]
         low, high = confint_proportions_2indep(
-            *counts, method="newcomb", compare="diff"
+            after * n, n, before * n, n, method="newcomb", compare="diff"
         )
         return Estimate(after - before, float(low), float(high), int(n))
+
+
+class Image(Curve):
+    """The curve of one image that is right before any attack."""
+
+    def __init__(self, rows: pd.DataFrame):
+        super().__init__(rows)
+        self.right = rows["correct"].astype(bool)
+
+    @property
+    def wrong(self) -> pd.DataFrame:
+        """Where it is fooled."""
+        if self.right.all():
+            raise NotThere(f"It is never fooled, {self.upto}.")
+        return self.rows[~self.right]
+
+    @property
+    def first_wrong(self) -> float:
+        return self.wrong["epsilon_255"].iloc[0]
 
 
 def judged(found: Estimate, than: float = 0.0, below: bool = False) -> str:
     return analysis.judged(found.low, found.high, than, below)
 
 
-def trend(
-    bins: dict[str, Curve], level: Callable, rises: bool = False
-) -> tuple[str, str]:
-    """Whether a level falls (or rises) from bin to bin, as the clean confidence gets lower.
-
-    By the weighted slope over the bins and its 95% interval; and none may clearly lie on the wrong
-    side of the one before it.
-    """
-    levels = {name: level(curve) for name, curve in bins.items()}
-    if len(levels) < 2:
-        raise NotThere("There are no two bins to compare.")
-    value, low, high, _ = np.array(list(levels.values())).T
-    value, error = (
-        value * (-1 if rises else 1),
-        (high - low) / (2 * norm.ppf(0.975)),
-    )
-    place = np.arange(len(value)) - np.average(
-        np.arange(len(value)), weights=error**-2
-    )
-    weights = place / error**2
-    slope, half = (
-        weights @ value / (weights @ place),
-        norm.ppf(0.975) / np.sqrt(weights @ place),
-    )
-    wrong = np.diff(value) > norm.ppf(0.975) * np.hypot(
-        error[1:], error[:-1]
-    )
-    verdict = analysis.judged(slope - half, slope + half, below=True)
-    text = "; ".join(
-        f"{name}: {said(found)}" for name, found in levels.items()
-    )
-    return FAILS if wrong.any() else verdict, f"{text}."
-
-
 def said(found: Estimate) -> str:
     return f"{number(found.value)} ({analysis.interval_text(found.low, found.high)})"
+
+
+def by_name(texts: dict) -> str:
+    return "; ".join(f"{key}: {text}" for key, text in texts.items()) + "."
 
 
 def listed(epsilons) -> str:
@@ -245,781 +194,608 @@ def listed(epsilons) -> str:
 
 
 # %% tags=["remove-cell"]
-@claim(
-    "page",
-    "The earliest and simplest method to generate adversarial examples",
-)
-def earliest(page):
-    """No method was published before it."""
-    return (
-        False,
-        "Szegedy et al. (2014, arXiv:1312.6199) found them by L-BFGS, a year before.",
-    )
+@about("The page and its figures")
+class Page(dict):
+    """What was measured in the page and its figures, see ``PAGE``."""
+
+    def earliest(self):
+        """“The earliest and simplest method to generate adversarial examples”
+        No method was published before it."""
+        text = "Szegedy et al. (2014, arXiv:1312.6199) found them by L-BFGS, a year before."
+        return False, text
+
+    def link(self):
+        """“as introduced in Explaining and Harnessing Adversarial Examples [a link]”
+        The link leads to that paper."""
+        text = "It leads to arXiv:1607.02533, Kurakin et al.; the paper is 1412.6572."
+        return False, text
+
+    def descent(self):
+        """“It computes a step of gradient descent”
+        The step goes down the cost J."""
+        text = "By its equation (1.2) the step has the sign of ∇J, and is added: it ascends."
+        return False, text
+
+    def figure_at_6(self):
+        """“the resulting adversarial image at an epsilon of 6/255”
+        In the figure the perturbation has two values, 12 levels apart."""
+        low, high = self["perturbation"]
+        text = f"{low} and {high} of 255, in its red channel."
+        return high - low == 12, text
+
+    def series(self):
+        """“Here the values for epsilon are: 0, 4/255, 8/255, 12/255 and 6/255.”
+        Each image of the figure lies that many levels from the first, in the median."""
+        text = f"Measured: {', '.join(map(str, self['series']))}."
+        return self["series"] == [0, 4, 8, 12, 6], text
+
+    def more_noisy(self):
+        """“The image appears more and more noisy.”
+        The noise of each image of the figure, by Immerkær's estimate, is above the one before."""
+        noise = ", ".join(f"{sigma:.1f}" for sigma in self["noise"])
+        text = f"Standard deviations of {noise} levels."
+        return (np.diff(self["noise"]) > 0).all(), text
+
+    def bins_of_5_points(self):
+        """“split the data by confidences in the interval of 5% points.”
+        Every bin of the figures is 5 points wide."""
+        edges = self["bins"]
+        widths = [round(100 * (high - low)) for low, high in edges]
+        texts = [f"{w} ({bin_name(*e)})" for w, e in zip(widths, edges)]
+        return set(widths) == {5}, f"Widths: {', '.join(texts)}."
+
+    def only_correct(self):
+        """“We consider correct initial classifications only”
+        Top-1 accuracy at ε = 0 is 1 in every bin of the figures. (In a run it is by construction.)"""
+        starts = self["starts"]
+        texts = {name: f"{top1:g}" for name, top1 in starts.items()}
+        return set(starts.values()) == {1}, by_name(texts)
 
 
-@claim(
-    "page",
-    "as introduced in Explaining and Harnessing Adversarial Examples [a link]",
-)
-def link(page):
-    """The link leads to that paper."""
-    return (
-        False,
-        f"It leads to arXiv:{page['link']}, Kurakin et al.; the paper is 1412.6572.",
-    )
+@about("How visible the change is")
+class Color(dict):
+    """The mean color difference ΔE of the attacked sample 766, by ε in 1/255."""
 
+    @property
+    def text(self) -> str:
+        values = ", ".join(f"{value:.1f}" for value in self.values())
+        return f"ΔE is {values} at {listed(self)}."
 
-@claim("page", "It computes a step of gradient descent")
-def descent(page):
-    """The step goes down the cost J."""
-    return (
-        False,
-        "By its equation (1.2) the step has the sign of ∇J, and is added: it ascends.",
-    )
+    def perceptible_where_shown(self):
+        """“the manipulated images are often perceptible for humans. [where shown]”
+        The mean color difference ΔE is above 2.3 (just noticeable) at 4, 8, 12 and 16/255."""
+        return min(self.values()) > 2.3, self.text
 
+    def more_obvious(self):
+        """“With increasing attack strength this becomes more and more obvious”
+        ΔE grows from each ε of the series to the next. (That it does, is nearly so by construction.)"""
+        return (np.diff(list(self.values())) > 0).all(), self.text
 
-@claim("page", "the resulting adversarial image at an epsilon of 6/255")
-def figure_at_6(page):
-    """In the figure the perturbation has two values, 12 levels apart."""
-    low, high = page["perturbation"]
-    return high - low == 12, f"{low} and {high} of 255, in its red channel."
+    def slightly_perceptible(self):
+        """“up to an epsilon of around 4, the attack is only slightly perceptible.”
+        At 4/255 ΔE is at most twice 2.3."""
+        return self[4] <= 4.6, f"ΔE is {self[4]:.1f}."
 
-
-@claim(
-    "page",
-    "Here the values for epsilon are: 0, 4/255, 8/255, 12/255 and 6/255.",
-)
-def series(page):
-    """Each image of the figure lies that many levels from the first, in the median."""
-    return page["series"] == [
-        0,
-        4,
-        8,
-        12,
-        6,
-    ], f"Measured: {', '.join(map(str, page['series']))}."
-
-
-@claim("page", "The image appears more and more noisy.")
-def more_noisy(page):
-    """The noise of each image of the figure, by Immerkær's estimate, is above the one before."""
-    text = ", ".join(f"{sigma:.1f}" for sigma in page["noise"])
-    return (
-        np.diff(page["noise"]) > 0
-    ).all(), f"Standard deviations of {text} levels."
-
-
-@claim(
-    "page", "split the data by confidences in the interval of 5% points."
-)
-def bins_of_5_points(page):
-    """Every bin of the figures is 5 points wide."""
-    text = ", ".join(
-        f"{high - low} ({low}–{high}%)" for low, high in page["bins"]
-    )
-    return all(
-        high - low == 5 for low, high in page["bins"]
-    ), f"Widths: {text}."
-
-
-@claim("page", "We consider correct initial classifications only")
-def only_correct(page):
-    """Top-1 accuracy at ε = 0 is 1 in every bin of the figures. (In a run it is by construction.)"""
-    text = "; ".join(
-        f"{name}: {top1:g}" for name, top1 in page["starts"].items()
-    )
-    return all(top1 == 1 for top1 in page["starts"].values()), f"{text}."
-
-
-@claim(
-    "color",
-    "the manipulated images are often perceptible for humans. [where shown]",
-)
-def perceptible_where_shown(color):
-    """The mean color difference ΔE is above 2.3 (just noticeable) at 4, 8, 12 and 16/255."""
-    return min(
-        color.values()
-    ) > 2.3, f"{color_text(color)} at {listed(color)}."
-
-
-@claim(
-    "color",
-    "With increasing attack strength this becomes more and more obvious",
-)
-def more_obvious(color):
-    """ΔE grows from each ε of the series to the next. (That it does, is nearly so by construction.)"""
-    return (
-        np.diff(list(color.values())) > 0
-    ).all(), f"{color_text(color)} at {listed(color)}."
-
-
-@claim(
-    "color",
-    "up to an epsilon of around 4, the attack is only slightly perceptible.",
-)
-def slightly_perceptible(color):
-    """At 4/255 ΔE is at most twice 2.3."""
-    return color[4] <= 4.6, f"ΔE is {color[4]:.1f}."
-
-
-@claim(
-    "color",
-    "For greater epsilon the attack becomes very obvious when looking at the image.",
-)
-def very_obvious(color):
-    """At 8/255 ΔE is more than twice 2.3."""
-    return color[8] > 4.6, f"ΔE is {color[8]:.1f}."
-
-
-def color_text(color: dict[int, float]) -> str:
-    return "ΔE is " + ", ".join(f"{value:.1f}" for value in color.values())
+    def very_obvious(self):
+        """“For greater epsilon the attack becomes very obvious when looking at the image.”
+        At 8/255 ΔE is more than twice 2.3."""
+        return self[8] > 4.6, f"ΔE is {self[8]:.1f}."
 
 
 # %% tags=["remove-cell"]
-@claim(
-    766,
-    "Note that this image has a very high initial confidence of 99.99%.",
-)
-def starts_at_99_99(c):
-    """The clean confidence, in percent, rounds to 99.99."""
-    start = c.at(0)["confidence"]
-    return round(100 * start, 2) == 99.99, f"It starts at {start:.3%}."
+@about("Sample 766")
+class Sample766(Image):
+    def starts_at_99_99(self):
+        """“Note that this image has a very high initial confidence of 99.99%.”
+        The clean confidence, in percent, rounds to 99.99."""
+        start = self.start.confidence
+        return round(100 * start, 2) == 99.99, f"It starts at {start:.3%}."
 
+    def drops_sharply(self):
+        """“the confidence drops sharply at the beginning”
+        At 2/255 it is less than half of the clean one."""
+        start, there = self.start.confidence, self.at(2).confidence
+        text = f"From {start:.2%} to {there:.2%} at 2/255."
+        return there < start / 2, text
 
-@claim(766, "the confidence drops sharply at the beginning")
-def drops_sharply(c):
-    """At 2/255 it is less than half of the clean one."""
-    start, there = c.at(0)["confidence"], c.at(2)["confidence"]
-    return there < start / 2, f"From {start:.2%} to {there:.2%} at 2/255."
+    def stays_below(self):
+        """“and stays below 0.4”
+        Once it is below 0.4, it stays there, to 20/255."""
+        below = (self.confidence < 0.4).cummax()
+        if not below.any():
+            return False, f"It is never below 0.4, {self.upto}."
+        first = self.epsilon[below].min()
+        most = self.confidence[below].max()
+        text = f"At most {most:.2f} from {eps(first)} on, {self.upto}."
+        return most < 0.4, text
 
+    def fooled_at_4(self):
+        """“the attack is able to change the class at epsilon 4 at very low confidence”
+        At 4/255 the class is wrong, with a confidence below 0.2."""
+        row = self.at(4)
+        seen = f"{row['class']}, with {row.confidence:.1%}"
+        low = row.confidence < 0.2
+        return not row.correct and low, f"At 4/255 it sees {seen}."
 
-@claim(766, "and stays below 0.4")
-def stays_below(c):
-    """Once it is below 0.4, it stays there, to 20/255."""
-    rest = c.rows[(c.rows["confidence"] < 0.4).cummax()]
-    if rest.empty:
-        return False, f"It is never below 0.4, {upto(c.rows)}."
-    first, most = rest["epsilon_255"].iloc[0], rest["confidence"].max()
-    return (
-        most < 0.4,
-        f"At most {most:.2f} from {eps(first)} on, {upto(c.rows)}.",
-    )
+    def changes_right_back(self):
+        """“it changes right back to the correct class for increasing attack intensity”
+        At the ε of the grid after the first wrong one, the class is right."""
+        after = self.right[self.epsilon > self.first_wrong]
+        if after.empty:
+            raise NotThere("It is fooled only at the last ε of the grid.")
+        wrong = listed(self.wrong["epsilon_255"])
+        return after.iloc[0], f"It is wrong at {wrong} ({self.upto})."
 
+    def wrong_at_one_epsilon(self):
+        """“for only one epsilon a false class is predicted at low confidence”
+        The class is wrong at exactly one ε to 20/255, with a confidence below 0.4."""
+        wrong, most = self.wrong, self.wrong["confidence"].max()
+        text = f"Wrong at {listed(wrong['epsilon_255'])}, with at most {most:.1%} ({self.upto})."
+        return len(wrong) == 1 and most < 0.4, text
 
-@claim(
-    766,
-    "the attack is able to change the class at epsilon 4 at very low confidence",
-)
-def fooled_at_4(c):
-    """At 4/255 the class is wrong, with a confidence below 0.2."""
-    row = c.at(4)
-    text = f"At 4/255 it sees {row['class']}, with {row['confidence']:.1%}."
-    return not row["correct"] and row["confidence"] < 0.2, text
+    def _back(self) -> pd.DataFrame:
+        """Where the right class is back, after a false one."""
+        back = self.rows[self.right & (self.epsilon > self.first_wrong)]
+        if back.empty:
+            raise NotThere(f"The right class never returns, {self.upto}.")
+        return back
 
+    def lower_than_false(self):
+        """“outputs the correct class again, at lower confidence. [than that of the false class]”
+        Where the right class returns, its confidence is below that of the false class before."""
+        here = self._back().iloc[0]
+        before = self.rows[self.epsilon < here.epsilon_255].iloc[-1]
+        text = (
+            f"{before.confidence:.1%} at {eps(before.epsilon_255)} (false), "
+            f"{here.confidence:.1%} at {eps(here.epsilon_255)} (right)."
+        )
+        return here.confidence < before.confidence, text
 
-@claim(
-    766,
-    "it changes right back to the correct class for increasing attack intensity",
-)
-def changes_right_back(c):
-    """At the ε of the grid after the first wrong one, the class is right."""
-    wrong = c.wrong()["epsilon_255"]
-    after = c.rows[c.rows["epsilon_255"] > wrong.iloc[0]]
-    if after.empty:
-        raise NotThere("It is fooled only at the last ε of the grid.")
-    return after["correct"].iloc[
-        0
-    ], f"It is wrong at {listed(wrong)} ({upto(c.rows)})."
-
-
-@claim(
-    766, "for only one epsilon a false class is predicted at low confidence"
-)
-def wrong_at_one_epsilon(c):
-    """The class is wrong at exactly one ε to 20/255, with a confidence below 0.4."""
-    wrong, most = c.wrong()["epsilon_255"], c.wrong()["confidence"].max()
-    text = f"Wrong at {listed(wrong)}, with at most {most:.1%} ({upto(c.rows)})."
-    return len(wrong) == 1 and most < 0.4, text
-
-
-def returned(c: Curve) -> tuple[pd.Series, pd.Series]:
-    """Where the right class first returns, and the ε before."""
-    rest = c.rows[
-        c.rows["epsilon_255"] >= c.wrong()["epsilon_255"].iloc[0]
-    ].reset_index(drop=True)
-    if not rest["correct"].any():
-        raise NotThere(f"The right class never returns, {upto(rest)}.")
-    place = rest["correct"].astype(bool).idxmax()
-    return rest.loc[place], rest.loc[place - 1]
-
-
-@claim(
-    766,
-    "outputs the correct class again, at lower confidence. [than that of the false class]",
-)
-def lower_than_false(c):
-    """Where the right class returns, its confidence is below that of the false class before."""
-    here, before = returned(c)
-    text = f"{before['confidence']:.1%} at {eps(before['epsilon_255'])} (false)"
-    text += (
-        f", {here['confidence']:.1%} at {eps(here['epsilon_255'])} (right)."
-    )
-    return here["confidence"] < before["confidence"], text
-
-
-@claim(
-    766,
-    "outputs the correct class again, at lower confidence. [than at the start]",
-)
-def lower_than_at_start(c):
-    """Wherever the right class is back, to 20/255, its confidence is below the clean one."""
-    back = c.rows[c.rows["epsilon_255"] >= returned(c)[0]["epsilon_255"]]
-    start, most = (
-        c.at(0)["confidence"],
-        back.loc[back["correct"].astype(bool), "confidence"].max(),
-    )
-    return (
-        most < start,
-        f"{start:.2%} at the start, at most {most:.2%} after its return.",
-    )
+    def lower_than_at_start(self):
+        """“outputs the correct class again, at lower confidence. [than at the start]”
+        Wherever the right class is back, to 20/255, its confidence is below the clean one."""
+        start = self.start.confidence
+        most = self._back()["confidence"].max()
+        text = f"{start:.2%} at the start, at most {most:.2%} after its return."
+        return most < start, text
 
 
 # %% tags=["remove-cell"]
-@claim("top", "At the same time the confidence should drop slightly")
-def drops_slightly(c):
-    """Mean confidence never falls by more than a fifth, to 60/255."""
-    start, lowest = c.at(0)["confidence"], c.low["epsilon_255"]
-    found = c.level(lowest, lowest, "confidence")
-    return judged(
-        found, 0.8 * start
-    ), f"From {number(start)} to {said(found)} at {eps(lowest)}."
+@about("Images above 99%")
+class TopBin(Curve):
+    def drops_slightly(self):
+        """“At the same time the confidence should drop slightly”
+        Mean confidence never falls by more than a fifth, to 60/255."""
+        start, lowest = self.start.confidence, self.low.epsilon_255
+        found = self.level(lowest, lowest, "confidence")
+        text = f"From {number(start)} to {said(found)} at {eps(lowest)}."
+        return judged(found, 0.8 * start), text
 
+    def l_shape(self):
+        """“initially decreases and then slightly increases again. This L-shaped […] distribution”
+        Mean confidence falls early and regains a tenth to half of the fall, to 60/255."""
+        text = f"{self.course()}: {self.shape}."
+        return self.shape == "L with a rise", text
 
-@claim(
-    "top",
-    "initially decreases and then slightly increases again. This L-shaped […] distribution",
-)
-def l_shape(c):
-    """Mean confidence falls early and regains a tenth to half of the fall, to 60/255."""
-    return c.shape == "L with a rise", f"{c.course}: {c.shape}."
+    def l_shape_in_most(self):
+        """“shows that this could be the case in the majority of images.”
+        More than half of these images have an L, with or without a rise, to 60/255."""
+        if self.images is None:
+            raise NotThere("There are no curves of single images.")
+        curves = self.images.groupby("sample")
+        shapes = Counter(Curve(rows).shape for _, rows in curves)
+        count = sum(n for name, n in shapes.items() if name.startswith("L"))
+        found = analysis.rate(count, shapes.total())
+        text = ", ".join(f"{n} {name}" for name, n in shapes.most_common())
+        text = f"{count} of {found.n}, {said(found)}: {text}."
+        return judged(found, 0.5), text
 
+    def accuracy_falls(self):
+        """“First, it decreases strongly. [the accuracy]”
+        By 4/255 top-1 accuracy has lost at least a third."""
+        found = self.level(4, 4)
+        text = f"From 1 to {said(found)}, {found.n} images."
+        return judged(found, 2 / 3, below=True), text
 
-@claim(
-    "top", "shows that this could be the case in the majority of images."
-)
-def l_shape_in_most(c):
-    """More than half of these images have an L, with or without a rise, to 60/255."""
-    if c.images is None:
-        raise NotThere("There are no curves of single images.")
-    shapes = Counter(
-        Curve(rows).shape for _, rows in c.images.groupby("sample")
-    )
-    count = sum(n for name, n in shapes.items() if name.startswith("L"))
-    found = analysis.rate(count, shapes.total())
-    text = ", ".join(f"{n} {name}" for name, n in shapes.most_common())
-    return judged(
-        found, 0.5
-    ), f"{count} of {found.n}, {said(found)}: {text}."
+    def accuracy_rises(self):
+        """“At an epsilon of around 4 however, it increases again until […] around 10.”
+        Top-1 accuracy at 10/255 is above that at 4/255."""
+        change = self.change("top1", 4, 10)
+        count = number(change.value * change.n, 0, "+")
+        text = f"{count} of {change.n} images: {said(change)}."
+        return judged(change), text
 
+    def lowest_at_10(self):
+        """“roughly the same point where the confidence hits its minimum. [10/255]”
+        “The point” is the ε named last: mean confidence is lowest around 10/255."""
+        return self._lowest_around(10)
 
-@claim("top", "First, it decreases strongly. [the accuracy]")
-def accuracy_falls(c):
-    """By 4/255 top-1 accuracy has lost at least a third."""
-    found = c.level(4, 4)
-    return judged(
-        found, 2 / 3, below=True
-    ), f"From 1 to {said(found)}, {found.n} images."
+    def lowest_at_4(self):
+        """“roughly the same point where the confidence hits its minimum. [4/255]”
+        “The point” is where accuracy turns upward: mean confidence is lowest around 4/255."""
+        return self._lowest_around(4)
 
+    def _lowest_around(self, epsilon_255: float) -> tuple[str, str]:
+        """Whether confidence is lower within a factor of 1.5 of an ε than anywhere else."""
+        near = self.epsilon.between(epsilon_255 / 1.5, epsilon_255 * 1.5)
+        if not near.any():
+            around = eps(epsilon_255)
+            raise NotThere(f"No ε of the grid is around {around}.")
+        here = self.rows.loc[self.confidence[near].idxmin()]
+        other = self.rows.loc[self.confidence[~near].idxmin()]
+        pair = other.epsilon_255, here.epsilon_255
+        change = self.change("confidence", *pair)
+        text = (
+            f"{here.confidence:.3f} at {eps(here.epsilon_255)}, elsewhere lowest "
+            f"{other.confidence:.3f} at {eps(other.epsilon_255)}: {said(change)}."
+        )
+        return judged(change, below=True), text
 
-@claim(
-    "top",
-    "At an epsilon of around 4 however, it increases again until […] around 10.",
-)
-def accuracy_rises(c):
-    """Top-1 accuracy at 10/255 is above that at 4/255."""
-    change = c.change("top1", 4, 10)
-    count = number(change.value * change.n, 0, "+")
-    return judged(change), f"{count} of {change.n} images: {said(change)}."
+    def falls_again(self):
+        """“After this increase it decreases monotonously for the rest of the range”
+        From 10 to 60/255 top-1 accuracy ends lower, and no step clearly raises it."""
+        grid = self.epsilon[self.epsilon.between(10, 60)].tolist()
+        if len(grid) < 2:
+            raise NotThere("The grid has no two ε from 10 to 60/255.")
+        whole = self.change("top1", grid[0], grid[-1])
+        steps = [self.change("top1", *pair) for pair in pairwise(grid)]
+        text = f"It changes by {said(whole)}, from {eps(grid[0])} to {eps(grid[-1])}."
+        raised = any(step.low > 0 for step in steps)
+        return FAILS if raised else judged(whole, below=True), text
 
+    def top5_follows(self):
+        """“The top 5 accuracy follows the same trend with an offset, as expected.”
+        Over ε, top-1 and top-5 have a rank correlation of at least 0.9. (That top-5 is larger, is
+        so by construction.)"""
+        top1, top5 = self.rows["top1"], self.rows["top5"]
+        if min(top1.nunique(), top5.nunique()) < 2:
+            raise NotThere("One of the two never changes.")
+        rho = spearmanr(top1, top5).statistic
+        return rho >= 0.9, f"ρ = {number(rho)}, {self.upto}."
 
-def lowest_around(c: Curve, epsilon_255: float) -> tuple[str, str]:
-    """Whether confidence is lower within a factor of 1.5 of an ε than anywhere else."""
-    rows = c.rows.set_index("epsilon_255")["confidence"]
-    near = (rows.index >= epsilon_255 / 1.5) & (
-        rows.index <= epsilon_255 * 1.5
-    )
-    if not near.any():
-        raise NotThere(f"No ε of the grid is around {eps(epsilon_255)}.")
-    here, other = rows[near].idxmin(), rows[~near].idxmin()
-    change = c.change("confidence", other, here)
-    text = f"{rows[here]:.3f} at {eps(here)}, elsewhere lowest {rows[other]:.3f} at {eps(other)}"
-    return judged(change, below=True), f"{text}: {said(change)}."
-
-
-@claim(
-    "top",
-    "roughly the same point where the confidence hits its minimum. [10/255]",
-)
-def lowest_at_10(c):
-    """“The point” is the ε named last: mean confidence is lowest around 10/255."""
-    return lowest_around(c, 10)
-
-
-@claim(
-    "top",
-    "roughly the same point where the confidence hits its minimum. [4/255]",
-)
-def lowest_at_4(c):
-    """“The point” is where accuracy turns upward: mean confidence is lowest around 4/255."""
-    return lowest_around(c, 4)
-
-
-@claim(
-    "top",
-    "After this increase it decreases monotonously for the rest of the range",
-)
-def falls_again(c):
-    """From 10 to 60/255 top-1 accuracy ends lower, and no step clearly raises it."""
-    grid = [e for e in c.rows["epsilon_255"] if 10 <= e <= 60]
-    if len(grid) < 2:
-        raise NotThere("The grid has no two ε from 10 to 60/255.")
-    whole = c.change("top1", grid[0], grid[-1])
-    steps = [c.change("top1", *pair) for pair in pairwise(grid)]
-    text = f"It changes by {said(whole)}, from {eps(grid[0])} to {eps(grid[-1])}."
-    return FAILS if any(step.low > 0 for step in steps) else judged(
-        whole, below=True
-    ), text
-
-
-@claim(
-    "top",
-    "The top 5 accuracy follows the same trend with an offset, as expected.",
-)
-def top5_follows(c):
-    """Over ε, top-1 and top-5 have a rank correlation of at least 0.9. (That top-5 is larger, is
-    so by construction.)"""
-    if min(c.rows["top1"].nunique(), c.rows["top5"].nunique()) < 2:
-        raise NotThere("One of the two never changes.")
-    rho = spearmanr(c.rows["top1"], c.rows["top5"]).statistic
-    return rho >= 0.9, f"ρ = {number(rho)}, {upto(c.rows)}."
-
-
-@claim("top", "it is hard to craft adversarial examples from them.")
-def hard_to_fool(c):
-    """At 4/255, called only slightly perceptible, fewer than half are fooled."""
-    right = c.level(4, 4)
-    text = f"{(1 - right.value) * right.n:.0f} of {right.n} are fooled at 4/255"
-    return judged(right, 0.5), f"{text}; right are {said(right)}."
+    def hard_to_fool(self):
+        """“it is hard to craft adversarial examples from them.”
+        At 4/255, called only slightly perceptible, fewer than half are fooled."""
+        right = self.level(4, 4)
+        text = f"{(1 - right.value) * right.n:.0f} of {right.n} are fooled at 4/255"
+        return judged(right, 0.5), f"{text}; right are {said(right)}."
 
 
 # %% tags=["remove-cell"]
-@claim(
-    "bins",
-    "The higher the initial confidence is, the smaller the slope of the accuracy should be.",
-)
-def smaller_slope(bins):
-    """At 0.5/255 top-1 accuracy, which starts at 1, has fallen more the lower the bin."""
-    return trend(bins, lambda c: c.level(0.5, 0.5))
+@about("Confidence levels compared")
+class Bins(dict):
+    """The curves of the bins by clean confidence, from the highest on, by name."""
+
+    def trend(self, level: Callable, rises: bool = False):
+        """Whether a level falls (or rises) from bin to bin, as the clean confidence gets lower.
+
+        By the weighted slope over the bins and its 95% interval; and none may clearly lie on the
+        wrong side of the one before it.
+        """
+        levels = {name: level(curve) for name, curve in self.items()}
+        if len(levels) < 2:
+            raise NotThere("There are no two bins to compare.")
+        value, low, high, _ = np.array(list(levels.values())).T
+        sure = norm.ppf(0.975)
+        value, error = -value if rises else value, (high - low) / (2 * sure)
+        fit = {"deg": 1, "w": 1 / error, "cov": "unscaled"}
+        (slope, _), cov = np.polyfit(range(len(value)), value, **fit)
+        half = sure * np.sqrt(cov[0, 0])
+        verdict = analysis.judged(slope - half, slope + half, below=True)
+        wrong = np.diff(value) > sure * np.hypot(error[1:], error[:-1])
+        texts = {name: said(found) for name, found in levels.items()}
+        return FAILS if wrong.any() else verdict, by_name(texts)
+
+    def smaller_slope(self):
+        """“The higher the initial confidence is, the smaller the slope of the accuracy should be.”
+        At 0.5/255 top-1 accuracy, which starts at 1, has fallen more the lower the bin."""
+        return self.trend(lambda curve: curve.level(0.5, 0.5))
+
+    def stronger_drop(self):
+        """“for lower initial confidence the drop in accuracy is stronger”
+        The lower the bin, the lower is mean top-1 accuracy over the grid's ε from 0.1 to 4/255."""
+        return self.trend(lambda curve: curve.level(0.1, 4))
+
+    def lower_level_after_drop(self):
+        """“and levels out at lower values. [after the drop]”
+        The lower the bin, the lower is top-1 accuracy at 4/255, where the steep drop is over."""
+        return self.trend(lambda curve: curve.level(4, 4))
+
+    def lower_level_at_large(self):
+        """“and levels out at lower values. [at large ε]”
+        The lower the bin, the lower is mean top-1 accuracy over the grid's ε from 20 to 60/255."""
+        return self.trend(lambda curve: curve.level(20, 60))
+
+    def same_trend(self):
+        """“their trend is similar for all initial confidences. [of the confidences]”
+        Mean confidence has the same shape in every bin, to 60/255."""
+        shapes = {name: curve.shape for name, curve in self.items()}
+        return len(set(shapes.values())) == 1, by_name(shapes)
+
+    def confidence_falls_more(self):
+        """“The initial decrease is stronger for lower initial values. [of the confidence]”
+        At 0.1/255, the smallest ε, mean confidence has lost more the lower the bin."""
+
+        def loss(curve: Curve) -> Estimate:
+            start, n = curve.start.confidence, curve.start.n
+            lost = max(start - curve.at(0.1).confidence, 0)
+            return analysis.rate(lost * n, n)
+
+        return self.trend(loss, rises=True)
+
+    def harder(self):
+        """“the higher the initial confidence is, the harder it is to attack the model”
+        The lower the bin, the lower is mean top-1 accuracy over all attacks, from 0.1 to 60/255."""
+        return self.trend(lambda curve: curve.level(0.1, 60))
 
 
-@claim(
-    "bins", "for lower initial confidence the drop in accuracy is stronger"
-)
-def stronger_drop(bins):
-    """The lower the bin, the lower is mean top-1 accuracy over the grid's ε from 0.1 to 4/255."""
-    return trend(bins, lambda c: c.level(0.1, 4))
+@about("All images")
+class AllImages(Curve):
+    def perceptible_where_needed(self):
+        """“the manipulated images are often perceptible for humans. [where needed]”
+        It takes a visible step to fool most images: more than half of those that are right at first
+        are still right at 2/255, where ΔE is below 2.3."""
+        start, there = self.start, self.at(2)
+        correct, right = start.top1 * start.n, there.top1 * there.n
+        found = analysis.rate(right, correct)
+        text = f"At most {right:.0f} of {correct:.0f}, {said(found)}."
+        return judged(found, 0.5), text
 
 
-@claim("bins", "and levels out at lower values. [after the drop]")
-def lower_level_after_drop(bins):
-    """The lower the bin, the lower is top-1 accuracy at 4/255, where the steep drop is over."""
-    return trend(bins, lambda c: c.level(4, 4))
-
-
-@claim("bins", "and levels out at lower values. [at large ε]")
-def lower_level_at_large(bins):
-    """The lower the bin, the lower is mean top-1 accuracy over the grid's ε from 20 to 60/255."""
-    return trend(bins, lambda c: c.level(20, 60))
-
-
-@claim(
-    "bins",
-    "their trend is similar for all initial confidences. [of the confidences]",
-)
-def same_trend(bins):
-    """Mean confidence has the same shape in every bin, to 60/255."""
-    shapes = {name: c.shape for name, c in bins.items()}
-    text = "; ".join(f"{name}: {found}" for name, found in shapes.items())
-    return len(set(shapes.values())) == 1, f"{text}."
-
-
-@claim(
-    "bins",
-    "The initial decrease is stronger for lower initial values. [of the confidence]",
-)
-def confidence_falls_more(bins):
-    """At 0.1/255, the smallest ε, mean confidence has lost more the lower the bin."""
-
-    def loss(c: Curve) -> Estimate:
-        start = c.at(0)
-        lost = max(start["confidence"] - c.at(0.1)["confidence"], 0)
-        return analysis.rate(lost * start["n"], start["n"])
-
-    return trend(bins, loss, rises=True)
-
-
-@claim(
-    "bins",
-    "the higher the initial confidence is, the harder it is to attack the model",
-)
-def harder(bins):
-    """The lower the bin, the lower is mean top-1 accuracy over all attacks, from 0.1 to 60/255."""
-    return trend(bins, lambda c: c.level(0.1, 60))
-
-
-@claim(
-    "all",
-    "the manipulated images are often perceptible for humans. [where needed]",
-)
-def perceptible_where_needed(c):
-    """It takes a visible step to fool most images: more than half of those that are right at first
-    are still right at 2/255, where ΔE is below 2.3."""
-    correct, right = (
-        c.at(0)["top1"] * c.at(0)["n"],
-        c.at(2)["top1"] * c.at(2)["n"],
-    )
-    found = analysis.rate(right, correct)
-    return judged(
-        found, 0.5
-    ), f"At most {right:.0f} of {correct:.0f}, {said(found)}."
-
-
-# %% tags=["remove-cell"]
-@claim(
-    "singles",
-    "can be found in some individual images as well [the L-shape]",
-)
-def l_shape_in_some(singles):
-    """At least two of the three shown have an L, with or without a rise, to 20/255."""
-    if len(singles) < 3:
-        raise NotThere("Not all three have a curve.")
-    shapes = {sample: c.shape for sample, c in singles.items()}
-    text = "; ".join(
-        f"{sample}: {found}" for sample, found in shapes.items()
-    )
-    return sum(
-        found.startswith("L") for found in shapes.values()
-    ) >= 2, f"{text}."
-
-
-@claim(
-    132,
-    "It is nor possible craft an adversarial example from this image [to 20/255]",
-)
-def never_fooled(c):
-    """The class is right at every ε of the figure, to 20/255."""
-    wrong = c.rows.loc[~c.rows["correct"].astype(bool), "epsilon_255"]
-    text = (
-        f"Wrong at {listed(wrong)}"
-        if len(wrong)
-        else f"Right at all {len(c.rows)} values of ε"
-    )
-    return wrong.empty, f"{text}, {upto(c.rows)}."
-
-
-@claim(
-    "132 on",
-    "It is nor possible craft an adversarial example from this image [at any ε]",
-)
-def never_fooled_at_all(c):
-    """The class is right at every ε of a grid that goes on to 128/255."""
-    holds, numbers = never_fooled(c)
-    if holds and c.rows["epsilon_255"].max() < 128:
-        raise NotThere(f"The curve is only known {upto(c.rows)}.")
-    return holds, numbers
-
-
-@claim(132, "the confidence follows a U shape")
-def u_shape(c):
-    """It falls, then rises again by at least half of the fall, to 20/255."""
-    return c.shape == "U", f"{c.course}: {c.shape}."
-
-
-@claim(132, "and reaches almost the initial value again.")
-def recovers(c):
-    """At 20/255 it is within 5 points of the clean one, after a fall of more."""
-    start, low, end = (
-        c.at(0)["confidence"],
-        c.low["confidence"],
-        c.at(20)["confidence"],
-    )
-    return start - low > 0.05 and abs(end - start) <= 0.05, f"{c.course}."
-
-
-@claim(
-    528, "An example for lower initial confidence of 80% is shown below."
-)
-def starts_at_80(c):
-    """The clean confidence is within 5 points of 80%."""
-    start = c.at(0)["confidence"]
-    return abs(start - 0.8) <= 0.05, f"It starts at {start:.1%}."
-
-
-@claim(528, "the attack successfully causes a false prediction early on.")
-def fooled_early(c):
-    """The class is wrong at some ε of at most 1/255."""
-    first = c.wrong()["epsilon_255"].iloc[0]
-    return first <= 1, f"First wrong at {eps(first)}."
-
-
-@claim(528, "The falsely predicted class changes while increasing epsilon.")
-def class_changes(c):
-    """More than one false class is predicted, to 20/255."""
-    if "class" not in c.rows:
-        raise NotThere("The curve does not tell which class was predicted.")
-    names = list(dict.fromkeys(c.wrong()["class"]))
-    return len(names) > 1, f"{', '.join(names)} ({upto(c.rows)})."
-
-
-@claim(528, "The confidence seems to be levelled out at around 15%.")
-def level_of_15(c):
-    """From the first false prediction to 20/255 it is within 5 points of 15%."""
-    first = c.wrong()["epsilon_255"].iloc[0]
-    values = c.rows.loc[c.rows["epsilon_255"] >= first, "confidence"]
-    text = f"{values.min():.1%} to {values.max():.1%} from {eps(first)} on, {upto(c.rows)}."
-    return values.between(0.1, 0.2).all(), text
+@about("Single images")
+class Singles(dict):
+    def l_shape_in_some(self):
+        """“can be found in some individual images as well [the L-shape]”
+        At least two of the three shown have an L, with or without a rise, to 20/255."""
+        if len(self) < 3:
+            raise NotThere("Not all three have a curve.")
+        shapes = {sample: curve.shape for sample, curve in self.items()}
+        count = sum(shape.startswith("L") for shape in shapes.values())
+        return count >= 2, by_name(shapes)
 
 
 # %% tags=["remove-cell"]
+@about("Sample 132")
+class Sample132(Image):
+    def never_fooled(self):
+        """“It is nor possible craft an adversarial example from this image [to 20/255]”
+        The class is right at every ε of the figure, to 20/255."""
+        text = f"Right at all {len(self.rows)} values of ε"
+        if not self.right.all():
+            text = f"Wrong at {listed(self.wrong['epsilon_255'])}"
+        return self.right.all(), f"{text}, {self.upto}."
+
+    def u_shape(self):
+        """“the confidence follows a U shape”
+        It falls, then rises again by at least half of the fall, to 20/255."""
+        return self.shape == "U", f"{self.course()}: {self.shape}."
+
+    def recovers(self):
+        """“and reaches almost the initial value again.”
+        At 20/255 it is within 5 points of the clean one, after a fall of more."""
+        start, end = self.start.confidence, self.at(20).confidence
+        fall = start - self.low.confidence
+        return fall > 0.05 and abs(end - start) <= 0.05, f"{self.course()}."
+
+
+@about("Sample 132, any ε")
+class Sample132On(Sample132):
+    def never_fooled_at_all(self):
+        """“It is nor possible craft an adversarial example from this image [at any ε]”
+        The class is right at every ε of a grid that goes on to 128/255."""
+        holds, numbers = self.never_fooled()
+        if holds and self.end.epsilon_255 < 128:
+            raise NotThere(f"The curve is only known {self.upto}.")
+        return holds, numbers
+
+
+@about("Sample 528")
+class Sample528(Image):
+    def starts_at_80(self):
+        """“An example for lower initial confidence of 80% is shown below.”
+        The clean confidence is within 5 points of 80%."""
+        start = self.start.confidence
+        return abs(start - 0.8) <= 0.05, f"It starts at {start:.1%}."
+
+    def fooled_early(self):
+        """“the attack successfully causes a false prediction early on.”
+        The class is wrong at some ε of at most 1/255."""
+        first = self.first_wrong
+        return first <= 1, f"First wrong at {eps(first)}."
+
+    def class_changes(self):
+        """“The falsely predicted class changes while increasing epsilon.”
+        More than one false class is predicted, to 20/255."""
+        if "class" not in self.rows:
+            text = "The curve does not tell which class was predicted."
+            raise NotThere(text)
+        names = list(dict.fromkeys(self.wrong["class"]))
+        return len(names) > 1, f"{', '.join(names)} ({self.upto})."
+
+    def level_of_15(self):
+        """“The confidence seems to be levelled out at around 15%.”
+        From the first false prediction to 20/255 it is within 5 points of 15%."""
+        first = self.first_wrong
+        values = self.confidence[self.epsilon >= first]
+        text = f"{values.min():.1%} to {values.max():.1%} from {eps(first)} on, {self.upto}."
+        return values.between(0.1, 0.2).all(), text
+
+
+# %% tags=["remove-cell"]
+SAMPLES = {766: Sample766, 132: Sample132, 528: Sample528}
 # What was measured in the original's page and figures, in levels of 255 and ΔE.
+COLOR = {4: 3.14, 8: 6.23, 12: 9.28, 16: 12.32}
 PAGE = {
-    "link": "1607.02533",
     "perturbation": (117, 129),
     "series": [0, 4, 8, 12, 16],
     "noise": [1.74, 3.39, 5.89, 8.50, 11.15],
-    "bins": [
-        (round(100 * low), round(100 * high))
-        for low, high, _ in published.BINS.values()
-    ],
-    "starts": {
-        analysis.bin_name(low, high): published.bin_curve(key)["top1"][0]
-        for key, (low, high, _) in published.BINS.items()
-    },
+    "bins": analysis.ORIGINAL_BINS,
 }
-COLOR = {4: 3.14, 8: 6.23, 12: 9.28, 16: 12.32}
 
 
 def evidence(
-    bins: dict, everything: pd.DataFrame | None, samples: dict, color: dict
+    bins: dict, everything: pd.DataFrame, samples: dict, color: dict
 ) -> dict:
-    """By what claims are about: curves; what is not there is left out."""
-    bins = {name: curve for name, curve in bins.items() if len(curve.rows)}
-    right = {
-        s: rows
-        for s, rows in samples.items()
+    """What claims are about, by its class; what is not there is left out."""
+    singles = {
+        sample: SAMPLES[sample](rows[rows["epsilon_255"] <= 20])
+        for sample, rows in samples.items()
         if rows is not None and rows["correct"].iloc[0]
     }
-    found = {
-        s: Curve(rows[rows["epsilon_255"] <= 20])
-        for s, rows in right.items()
-    }
-    found |= {"singles": dict(found), "bins": bins, "color": color}
-    found |= {"top": bins[TOP]} if TOP in bins else {}
-    found |= {"132 on": Curve(right[132])} if 132 in right else {}
-    found |= {"all": Curve(everything)} if everything is not None else {}
-    return {key: value for key, value in found.items() if value != {}}
+    found = [AllImages(everything), *singles.values()]
+    found += [Bins(bins), Singles(singles), Color(color)]
+    if TOP in bins:
+        found.append(TopBin(bins[TOP].rows, bins[TOP].images))
+    if 132 in singles:
+        found.append(Sample132On(samples[132]))
+    return {type(thing): thing for thing in found if thing}
 
 
 def theirs() -> dict:
     """The author's published numbers."""
-    bins = {
-        analysis.bin_name(low, high): Curve(
-            published.bin_curve(key).assign(n=n)
-        )
-        for key, (low, high, n) in published.BINS.items()
-    }
-    samples = {
-        sample: published.sample_curve(sample)
-        for sample in published.SAMPLES
-    }
+    bins = {}
+    for key, (low, high, n) in published.BINS.items():
+        rows = published.bin_curve(key).assign(n=n)
+        bins[bin_name(low, high)] = Curve(rows)
+    samples = {s: published.sample_curve(s) for s in SAMPLES}
     for rows in samples.values():
         if "predicted_class" in rows:
             rows["class"] = rows["predicted_class"].map(short_name)
     everything = published.all_samples_curve().assign(n=1000)
-    return evidence(bins, everything, samples, COLOR) | {"page": PAGE}
+    starts = {name: curve.start.top1 for name, curve in bins.items()}
+    page = Page(PAGE, starts=starts)
+    return evidence(bins, everything, samples, COLOR) | {Page: page}
 
 
 def recorded() -> dict:
-    """This project's recorded run on the photographs; empty without one."""
-    bins = {
-        name: Curve(rows) for name, rows in published.record_bins().items()
-    }
-    samples = {
-        sample: published.record_sample(sample)
-        for sample in published.SAMPLES
-    }
+    """This project's recorded run on the photographs."""
+    bins = published.record_bins().items()
+    bins = {name: Curve(rows) for name, rows in bins if len(rows)}
+    samples = {s: published.record_sample(s) for s in SAMPLES}
     return evidence(bins, published.record_curve(), samples, {})
 
 
 def measured(study) -> dict:
     """This run, on the author's photographs."""
-    table, grids, case = (
-        study.table(),
-        study.profile.epsilon_255,
-        study.case(766),
-    )
+    table, grids = study.table(), study.profile.epsilon_255
     names = table["predicted_class"].map(dict(enumerate(study.names)))
     table = table.assign(**{"class": names})
     rows, bins = analysis.at(table, grids.hypothesis), {}
     for edges in analysis.ORIGINAL_BINS:
-        images = rows[
-            rows["sample"].isin(analysis.initially_correct(table, *edges))
-        ]
-        bins[analysis.bin_name(*edges)] = Curve(
-            analysis.curve(images), images
-        )
+        right = analysis.initially_correct(table, *edges)
+        images = rows[rows["sample"].isin(right)]
+        if len(images):
+            mean = analysis.curve(images)
+            bins[bin_name(*edges)] = Curve(mean, images)
     everything = analysis.curve(analysis.at(table, grids.all_images))
-    samples = {
-        sample: table[table["sample"] == sample]
-        for sample in published.SAMPLES
-    }
-    color = {
-        epsilon: delta_e(case.image, case.adversarial(epsilon))
-        for epsilon in COLOR
-    }
+    samples = {s: table[table["sample"] == s] for s in SAMPLES}
+    case = study.case(766)
+    color = {e: delta_e(case.image, case.adversarial(e)) for e in COLOR}
     return evidence(bins, everything, samples, color)
 
 
 # %% tags=["remove-cell"]
 study, record = open_study(profile), published.record()
 original = published.covers_all(study.pictures)
+beside = "this run" if original else "recorded run"
 sides = {"published": theirs()}
-if original:
-    sides["this run"], network = (
-        measured(study),
-        network_name(study.classifier.name),
-    )
-elif record:
-    sides["recorded run"], network = (
-        recorded(),
-        network_name(record["provenance"]["classifier"]),
-    )
-judgments = {
-    each: [
-        each.judge(side)
-        for side in list(sides.values())[
-            : 1 if each.about == "page" else None
-        ]
-    ]
+sides[beside] = measured(study) if original else recorded()
+network = network_name(
+    study.classifier.name
+    if original
+    else record["provenance"]["classifier"]
+)
+judgments = {  # those of the page are not about what is measured
+    each: {
+        side: each.judge(found)
+        for side, found in sides.items()
+        if each.about is not Page or Page in found
+    }
     for each in CLAIMS
 }
 
+
 # %% tags=["remove-cell"]
-SYMBOLS = dict(zip(VERDICTS, "✓✗≈?", strict=True))
-
-
 def kind(verdict: str) -> str:
     return verdict.replace(" ", "-")
 
 
-def cells(found: list[tuple[str, str]]) -> str:
-    """The verdicts: symbol and word, and a dash where the claim is not about what is measured."""
-    texts = [
-        f'<span class="verdict {kind(verdict)}"><b aria-hidden="true">{SYMBOLS[verdict]}</b> '
-        f"{verdict}</span>"
-        for verdict, _ in found
-    ] + ["–"] * (len(sides) - len(found))
-    pairs = zip(sides, texts, strict=True)
-    return "".join(
-        f'<td data-label="{escape(side)}">{text}</td>'
-        for side, text in pairs
-    )
-
-
-def row(each: Claim, found: list[tuple[str, str]]) -> str:
+def row(each: Claim, found: dict[str, tuple[str, str]]) -> str:
     """The author's words and the verdicts; opened, the rule, the numbers and the rule's code."""
-    differ = len({verdict for verdict, _ in found} - {UNKNOWN}) > 1
-    numbers = "".join(
-        f"<p><b>{escape(side).capitalize()}:</b> {escape(numbers)}</p>"
-        for side, (_, numbers) in zip(sides, found, strict=False)
-    )
-    source = inspect.getsource(each.rule)
-    source = escape(source[source.index("def ") :].rstrip()).replace(
-        "\n", "&#10;"
-    )
+    cells, numbers = dict.fromkeys(sides, "–"), ""
+    for side, (verdict, text) in found.items():
+        cells[side] = (
+            f'<span class="verdict {kind(verdict)}"><b aria-hidden="true">{SYMBOLS[verdict]}</b> '
+            f"{verdict}</span>"
+        )
+        numbers += f"<p><b>{side.capitalize()}:</b> {escape(text)}</p>"
+    cells = [
+        f'<td data-label="{s}">{text}</td>' for s, text in cells.items()
+    ]
+    differ = len({verdict for verdict, _ in found.values()} - {UNKNOWN}) > 1
+    source = escape(dedent(inspect.getsource(each.rule)).rstrip())
     return (
-        f'<tr id="{each.id}" data-is="{kind(found[0][0])}{" differs" * differ}"><th scope="row">'
-        f"<details><summary>“{escape(each.quote)}”</summary>"
+        f'<tr id="{each.id}" data-is="{kind(found["published"][0])}{" differs" * differ}">'
+        f'<th scope="row"><details><summary>“{escape(each.quote)}”</summary>'
         f"<p><b>Rule:</b> {escape(each.reading)}</p>{numbers}"
         f"<details><summary>The rule in Python</summary><pre>{source}</pre></details>"
-        f'<p><a href="#{each.id}">Link to this claim</a></p></details></th>{cells(found)}</tr>'
-    )
+        f'<p><a href="#{each.id}">Link to this claim</a></p></details></th>{"".join(cells)}</tr>'
+    ).replace("\n", "&#10;")
 
 
 def claims_table() -> str:
     """One line of HTML: every claim, by what it is about; claims.js brings the buttons to life."""
-    first = Counter(found[0][0] for found in judgments.values())
+    first = Counter(found["published"][0] for found in judgments.values())
     filters = {"": f"all {len(CLAIMS)}"}
-    filters |= {kind(v): f"{SYMBOLS[v]} {v}: {first[v]}" for v in VERDICTS}
-    filters |= {"differs": "the two differ"} if len(sides) > 1 else {}
+    filters |= {kind(v): f"{s} {v}: {first[v]}" for v, s in SYMBOLS.items()}
+    filters["differs"] = "the two differ"
     buttons = "".join(
         f'<button type="button" value="{value}" aria-pressed="{str(not value).lower()}">{text}'
         "</button>"
         for value, text in filters.items()
     )
-    heads = "".join(
-        f'<th scope="col">{escape(head)}</th>' for head in ("claim", *sides)
-    )
+    heads = [f'<th scope="col">{head}</th>' for head in ("claim", *sides)]
     groups = "".join(
-        f'<tbody><tr><th scope="rowgroup" colspan="{1 + len(sides)}">{title}</th></tr>'
-        + "".join(
-            row(each, found)
-            for each, found in judgments.items()
-            if each.about == about
-        )
+        f'<tbody><tr><th scope="rowgroup" colspan="3">{thing.title}</th></tr>'
+        + "".join(row(e, judgments[e]) for e in CLAIMS if e.about is thing)
         + "</tbody>"
-        for about, title in ABOUT.items()
+        for thing in dict.fromkeys(each.about for each in CLAIMS)
     )
     return (
         '<div class="claims"><div class="filter" role="group" aria-label="Claims by their verdict '
-        f'on the published numbers">{buttons}</div><table class="results"><thead><tr>{heads}</tr>'
-        f"</thead>{groups}</table></div>"
+        f'on the published numbers">{buttons}</div><table class="results"><thead><tr>'
+        f"{''.join(heads)}</tr></thead>{groups}</table></div>"
     )
 
 
 # %% tags=["remove-input"]
-def counts(place: int) -> str:
-    found = Counter(
-        each[place][0] for each in judgments.values() if len(each) > place
-    )
+def counts(side: str) -> str:
+    found = [each[side] for each in judgments.values() if side in each]
+    found = Counter(verdict for verdict, _ in found)
     return (
         f"**{found[HOLDS]} hold and {found[FAILS]} do not**; {found[CLOSE]} are too close to tell, "
         f"{found[UNKNOWN]} cannot be judged"
     )
 
 
+both = sum(beside in found for found in judgments.values())
 say(
-    f"Of {len(CLAIMS)} claims, on the author's own published numbers {counts(0)}."
+    f"Of {len(CLAIMS)} claims, on the author's own published numbers {counts('published')}."
 )
-if len(sides) > 1:
-    both = sum(len(found) > 1 for found in judgments.values())
-    say(
-        f"{both} of them can be put to a run, too. With {network} on the same photographs "
-        f"({list(sides)[1]}), {counts(1)}. Where the two differ, that does not contradict the "
-        "author's data: it tells how far a claim depends on the network and the objective."
-    )
-else:
-    say(
-        "Other pictures prove nothing about the author's, so there is no verdict on those of this site."
-    )
+say(
+    f"{both} of them can be put to a run, too. With {network} on the same photographs ({beside}), "
+    f"{counts(beside)}. Where the two differ, that does not contradict the author's data: it tells "
+    "how far a claim depends on the network and the objective."
+)
 
 # %% tags=["remove-input"]
+failed = [c for c in CLAIMS if judgments[c]["published"][0] == FAILS]
 say(
     "On the published numbers, these do not hold:\n\n"
     + "\n".join(
-        f'- <a href="#{each.id}">“{escape(each.quote)}”</a> {escape(found[0][1])}'
-        for each, found in judgments.items()
-        if found[0][0] == FAILS
+        f'- <a href="#{each.id}">“{escape(each.quote)}”</a> '
+        + escape(judgments[each]["published"][1])
+        for each in failed
     )
 )
 
@@ -1062,52 +838,49 @@ say(claims_table())
 # %% tags=["remove-input"]
 code(Curve.level)
 code(Curve.change)
-code(trend)
+code(Bins.trend)
 
 
 # %% tags=["remove-cell"]
-NAMES = {"top1": "top-1 accuracy", "top5": "top-5 accuracy"}
+MEASURES = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "confidence": "confidence",
+}
+
+
+def curves(side: dict) -> dict[str, pd.DataFrame]:
+    """What every curve of a side measures at each ε, by name."""
+    singles = side.get(Singles, {}).items()
+    singles = {f"sample {sample}": curve for sample, curve in singles}
+    every = {"all images": side[AllImages], **side[Bins], **singles}
+    return {
+        name: curve.rows.set_index("epsilon_255").filter(MEASURES)
+        for name, curve in every.items()
+    }
 
 
 def distances(published_side: dict, run: dict) -> pd.DataFrame:
     """How far a run lies from every published curve, over the ε that both have."""
-    pairs = {"all images": (published_side["all"], run["all"])}
-    pairs |= {
-        k: (published_side["bins"][k], c) for k, c in run["bins"].items()
-    }
-    pairs |= {
-        f"sample {s}": (published_side[s], run[s])
-        for s in published.SAMPLES
-        if s in run
-    }
-    rows = []
-    for name, (one, other) in pairs.items():
-        both = one.rows.merge(
-            other.rows, on="epsilon_255", suffixes=("", "_here")
-        )
-        for column in both.columns.intersection(
-            ["top1", "top5", "confidence"]
-        ):
-            gap = (both[f"{column}_here"] - both[column]).abs()
-            texts = (f"{gap.max():.3f}", f"{np.sqrt((gap**2).mean()):.3f}")
-            what = NAMES.get(column, column)
-            rows.append((f"{name}, {what}", len(gap), *texts))
-    columns = [
-        "published curve",
-        "ε",
-        "largest distance",
-        "root mean square",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    there, rows = curves(published_side), []
+    for name, here in curves(run).items():
+        gaps = (here - there[name]).abs().dropna(how="all")
+        for column in here:
+            worst, mean = gaps[column].max(), (gaps[column] ** 2).mean()
+            row = (f"{worst:.3f}", f"{np.sqrt(mean):.3f}")
+            rows.append((f"{name}, {MEASURES[column]}", len(gaps), *row))
+    heads = ["published curve", "ε", "largest distance", "root mean square"]
+    return pd.DataFrame(rows, columns=heads)
 
 
 # %% tags=["remove-input"]
 if original:
+    logit = study.profile.objective == "true_logit"
     show(
         distances(*sides.values()),
         name="tab-distances",
         caption="How far this run lies from every published curve, over the ε that both have. The "
         "published one is GoogLeNet's, under the true logit and with the second clip; this run is of "
-        f"{network}, under {'the true logit' if study.profile.objective == 'true_logit' else 'cross-entropy'}"
-        f" and {'with' if study.profile.clip == 'image' else 'without'} that clip.",
+        f"{network}, under {'the true logit' if logit else 'cross-entropy'} and "
+        f"{'with' if study.profile.clip == 'image' else 'without'} that clip.",
     )

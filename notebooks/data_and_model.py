@@ -89,17 +89,13 @@ show(
     name="fig-sheet",
     caption=f"{len(some)} of these pictures, spread evenly over the set, with their classes.",
 )
-credits = [
-    f"{sample}: {credit(study.pictures.picture(sample))}"
-    for sample in some
-    if credit(study.pictures.picture(sample))
-]
+credits = {
+    sample: credit(study.pictures.picture(sample)) for sample in some
+}
+credits = [f"{sample}: {text}" for sample, text in credits.items() if text]
 if credits:
-    say(
-        ":::{dropdown} Credits of these photographs\n"
-        + "\n\n".join(credits)
-        + "\n:::"
-    )
+    lines = "\n\n".join(credits)
+    say(f":::{{dropdown}} Credits of these photographs\n{lines}\n:::")
 
 # %% [markdown]
 # Every picture is prepared in the same way: it is turned upright, its shorter side is resized,
@@ -166,30 +162,16 @@ say(
 
 # %% tags=["hide-input"]
 if profile == "demo":
-    words = [
-        name.split() for name in study.names
-    ]  # "dotted star": pattern and shape
-    seen = clean.assign(
-        **{
-            f"{kind} {what}": clean[column].map(
-                lambda i, place=place: words[i][place]
-            )
-            for kind, column in (
-                ("true", "label"),
-                ("seen", "predicted_class"),
-            )
-            for place, what in enumerate(("pattern", "shape"))
-        }
-    )
+    words = pd.Series(study.names).str.split()  # "dotted star"
+    tables = {
+        what: pd.crosstab(
+            clean["label"].map(words.str[place]),
+            clean["predicted_class"].map(words.str[place]),
+        )
+        for place, what in enumerate(("pattern", "shape"))
+    }
     show(
-        figures.matrix(
-            {
-                what: pd.crosstab(
-                    seen[f"true {what}"], seen[f"seen {what}"]
-                )
-                for what in ("pattern", "shape")
-            }
-        ),
+        figures.matrix(tables),
         name="fig-confusion",
         caption=f"What the classifier sees (columns) in which toy (rows), of {len(clean)} pictures.",
     )
@@ -201,7 +183,6 @@ if profile == "demo":
         "to 2/255. [Without it](meaning.ipynb) hardly any picture survives a step of 1/255, and there "
         "would be no difference between confident and unsure pictures to look at."
     )
-    text = card[
-        card.index("\n|") :
-    ]  # without its title, and how the file is made
+    # Without its title, and how the file is made.
+    text = card[card.index("\n|") :]
     say(f"````{{dropdown}} The model card of this classifier\n{text}\n````")

@@ -26,13 +26,18 @@ import pandas as pd
 from scipy.stats import bootstrap, spearmanr
 
 from fgsm_lib import analysis, figures, published
-from fgsm_lib.analysis import count_text, eps
+from fgsm_lib.analysis import count_text, eps, number
 from fgsm_lib.show import code, say, show
 from fgsm_lib.study import open_study
 from fgsm_lib.words import network_name
 
-study = open_study(profile)
+study, record = open_study(profile), published.record()
 original = published.covers_all(study.pictures)
+
+
+def told(rho, low, high, *_):
+    return f"{number(rho)} ({number(low)} to {number(high)})"
+
 
 # %% [markdown]
 # ## The test
@@ -73,25 +78,12 @@ interval = bootstrap(
 print(f"ρ = {rho:.2f} ({interval.low:.2f} to {interval.high:.2f})")
 
 # %% tags=["remove-input"]
-never, none = (
-    int(np.isinf(smallest).sum()),
-    len(analysis.not_attacked(table)),
-)
-word = analysis.verdict(*interval, len(right))
+never = int(np.isinf(smallest).sum())
 say(
-    f"**On these {len(right)} correctly classified {study.profile.kind}, the hypothesis is {word}**: "
-    f"ρ = {rho:.2f} ({interval.low:.2f} to {interval.high:.2f}). "
-    + (
-        f"{never} of them are never fooled"
-        if never
-        else "All of them are fooled at some ε"
-    )
-    + f" up to {eps(table['epsilon_255'].max())}; the median smallest ε is {eps(smallest.median())}."
-    + (
-        f" {none} pictures have no gradient and were not attacked."
-        if none
-        else ""
-    )
+    f"**On these {len(right)} correctly classified {study.profile.kind}, the hypothesis is "
+    f"{analysis.verdict(*interval, len(right))}**: ρ = {told(rho, *interval)}. "
+    f"{f'{never} of them are never fooled' if never else 'All of them are fooled at some ε'} "
+    f"up {analysis.upto(table)}; the median smallest ε is {eps(smallest.median())}."
 )
 
 # %% tags=["remove-input"]
@@ -101,8 +93,7 @@ if profile == "demo":
         f"{study.profile.training}: [without it](meaning.ipynb), hardly any of them would survive a "
         "step of 1/255."
     )
-record = published.record()
-if record and not original:
+if not original:
     exact, eight, other = (
         f"ρ = {v['rho']:.2f} ({v['low']:.2f} to {v['high']:.2f}; {v['n']} photographs, ε to "
         f"{eps(v['up_to_255'])}), {v['word']}"
@@ -151,10 +142,8 @@ show(
         {
             "steps and objective": name,
             "pictures": result.n,
-            "ρ": f"{result.value:.2f} ({result.low:.2f} to {result.high:.2f})",
-            "the hypothesis is": analysis.verdict(
-                result.low, result.high, result.n
-            ),
+            "ρ": told(*result),
+            "the hypothesis is": analysis.verdict(*result[1:]),
         }
         for name, result in found.items()
     ),
@@ -252,35 +241,24 @@ show(
     f"{analysis.upto(table)}, over their rank by two predictors.",
 )
 apart = by_prediction.low > by_confidence.high
-known = (
-    record["verdicts"].get("partial") if record and not original else None
+said = (
+    f"Rank correlation with the smallest ε: {told(*by_prediction)} for the first-order prediction, "
+    f"{told(*by_confidence)} for confidence, {by_prediction.n} pictures; "
+    f"{'the prediction orders them better' if apart else 'the two are too close to tell'}. With the "
+    "prediction's ranks known, the partial rank correlation of confidence and smallest ε is "
+    f"{told(*left)}: "
 )
-say(
-    f"Rank correlation with the smallest ε: {by_prediction.value:.2f} ({by_prediction.low:.2f} to "
-    f"{by_prediction.high:.2f}) for the first-order prediction, {by_confidence.value:.2f} "
-    f"({by_confidence.low:.2f} to {by_confidence.high:.2f}) for confidence, {by_prediction.n} pictures"
-    + (
-        "; the prediction orders them better."
-        if apart
-        else "; the two are too close to tell."
-    )
-    + " With the prediction's ranks known, the partial rank correlation of confidence and smallest ε is "
-    f"{analysis.number(left.value)} ({analysis.number(left.low)} to {analysis.number(left.high)}): "
-    + (
-        "something of the relation is left."
-        if left.low > 0
-        else "more confidence then goes with a *smaller* ε."
-        if left.high < 0
-        else "nothing of the relation that can be told from chance is left."
-    )
-    + (
-        f" On the original's photographs (recorded) it is {analysis.number(known['rho'])} "
-        f"({analysis.number(known['low'])} to {analysis.number(known['high'])}; {known['n']} "
-        "photographs)."
-        if known
-        else ""
-    )
-)
+if left.low > 0:
+    said += "something of the relation is left."
+elif left.high < 0:
+    said += "more confidence then goes with a *smaller* ε."
+else:
+    said += "nothing of the relation that can be told from chance is left."
+if not original:
+    known = record["verdicts"]["partial"]
+    interval = told(known["rho"], known["low"], known["high"]).rstrip(")")
+    said += f" On the original's photographs (recorded) it is {interval}; {known['n']} photographs)."
+say(said)
 
 # %% [markdown]
 # ## The original's groups of pictures
@@ -291,26 +269,25 @@ say(
 grid = study.profile.epsilon_255.hypothesis
 curves = analysis.bin_curves(analysis.at(table, grid))
 random = analysis.bin_curves(analysis.at(control, grid))
-theirs = (
-    {analysis.bin_name(low, high): published.bin_curve(percent_)
-     for percent_, (low, high, _) in published.BINS.items()}
-    if original else published.record_bins()
-)  # fmt: skip
+theirs = published.record_bins()
+if original:
+    theirs = {
+        analysis.bin_name(*edges): published.bin_curve(key).assign(n=n)
+        for key, (*edges, n) in published.BINS.items()
+    }
 
 # %% tags=["hide-input"]
-thin = f"Dotted: random signs, on one picture in {every.control}."
-sizes = published.BINS.values() if original else theirs.values()
-sizes = [s[2] if original else int(s["n"].max()) for s in sizes]
-dashed = "" if not theirs else (
-    f"Gray: {'published' if original else 'recorded'}, on {', '.join(map(str, sizes))} of the "
-    "original's photographs."
-)  # fmt: skip
 source = "published (GoogLeNet)" if original else "recorded (photographs)"
+sizes = ", ".join(str(int(curve["n"].max())) for curve in theirs.values())
+beside = (
+    f"Dotted: random signs, on one picture in {every.control}. Gray: {source.split()[0]}, on {sizes} "
+    "of the original's photographs."
+)
 show(
     figures.bins(curves, "top1", "top-1 accuracy", random, theirs, source),
     name="fig-bins-accuracy",
     caption="Top-1 accuracy over ε of the initially correct pictures, by clean confidence, with 95% "
-    f"intervals. {thin} {dashed}",
+    f"intervals. {beside}",
 )
 show(
     figures.bins(
@@ -318,7 +295,7 @@ show(
     ),
     name="fig-bins-confidence",
     caption="Mean confidence over ε of the same pictures. After the class has changed, it is the "
-    f"confidence in the wrong class. {thin} {dashed}",
+    f"confidence in the wrong class. {beside}",
 )
 
 # %% [markdown]
@@ -330,9 +307,9 @@ show(
 grid = study.profile.epsilon_255.all_images
 everything = analysis.curve(analysis.at(table, grid))
 chance = analysis.curve(analysis.at(control, grid))
-beside = (
-    published.all_samples_curve() if original else published.record_curve()
-)
+theirs = published.record_curve()
+if original:
+    theirs = published.all_samples_curve()
 
 # %% tags=["hide-input"]
 rates = {
@@ -341,22 +318,19 @@ rates = {
     "confidence": "mean confidence",
 }
 show(
-    figures.curves({"FGSM": everything}, rates, chance, beside, source),
+    figures.curves({"FGSM": everything}, rates, chance, theirs, source),
     name="fig-all",
     caption=f"Top-1 and top-5 accuracy and mean confidence of all {len(study.pictures)} "
     f"{study.profile.kind}, with 95% intervals. Dotted: random signs, on {chance['n'].max()} of "
-    "them." + (f" Gray: {source}, all 1000." if beside is not None else ""),
+    f"them. Gray: {source}, all 1000.",
 )
 show(
     pd.DataFrame(
-        {"ε": eps(row["epsilon_255"])}
-        | {
-            name: analysis.rate_text(row, column)
-            for column, name in (
-                ("top1", "top-1"),
-                ("top5", "top-5"),
-                ("confidence", "confidence"),
-            )
+        {
+            "ε": eps(row["epsilon_255"]),
+            "top-1": analysis.rate_text(row, "top1"),
+            "top-5": analysis.rate_text(row, "top5"),
+            "confidence": analysis.rate_text(row, "confidence"),
         }
         for _, row in everything.iterrows()
     ),

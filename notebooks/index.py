@@ -20,7 +20,7 @@ profile = "demo"
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from fgsm_lib import analysis, published
-from fgsm_lib.analysis import Estimate, eps, percent
+from fgsm_lib.analysis import Estimate, eps, number, percent
 from fgsm_lib.show import credit, say, show
 from fgsm_lib.slider import slider
 from fgsm_lib.study import open_study
@@ -66,44 +66,39 @@ def share(curve, e):
 def accuracy(curve, n, more):
     """What steps do to the accuracy; ``more``: by how much 16/255 leaves more right than 4/255."""
     steps = [e for e in (1, 4, 16) if e in set(curve["epsilon_255"])]
-    texts = [f"{share(curve, e)} after {eps(e)}" for e in steps]
+    steps = [f"{share(curve, e)} after {eps(e)}" for e in steps]
     rises = (
         f". From 4 to 16/255 it rises by {100 * more.value:.1f} points ({100 * more.low:.1f} to "
         f"{100 * more.high:.1f}): a larger step is not always worse"
     )
     return (
         f"- **One step:** of all {n}, {share(curve, 0)} are classified correctly before it, "
-        f"{', '.join(texts)}"
-        f"{rises if more.low > 0 else ''}.\n"
+        f"{', '.join(steps)}{rises if more.low > 0 else ''}.\n"
     )
 
 
-def hypothesis(found, ends, left=None):
+def told(rho):
+    return f"{number(rho.value)}, {number(rho.low)} to {number(rho.high)}"
+
+
+def hypothesis(found, ends, left):
     """The verdicts: on exact steps, on saved pictures, under the other objective; and what is left
     once the first-order prediction is known."""
     exact, saved, logit = (
-        f"**{analysis.verdict(rho.low, rho.high, rho.n)}** (ρ = {analysis.number(rho.value)}, "
-        f"{analysis.number(rho.low)} to {analysis.number(rho.high)}; {rho.n} pictures, ε to {eps(end)})"
+        f"**{analysis.verdict(*rho[1:])}** (ρ = {told(rho)}; {rho.n} pictures, ε to {eps(end)})"
         for rho, end in zip(found, ends, strict=True)
     )
     return (
         f"- **The hypothesis:** images with a high initial confidence are harder to manipulate: {exact}. "
         f"On pictures saved in 8 bits: {saved}. Under the objective that the original climbed: {logit}.\n"
-    ) + (
         "- **The gradient:** once the ε that [the gradient predicts](hypothesis.ipynb) is known, more "
-        f"confidence {'still helps' if left.low > 0 else 'helps no more'} (partial ρ = "
-        f"{analysis.number(left.value)}, {analysis.number(left.low)} to {analysis.number(left.high)}).\n"
-        if left
-        else ""
+        f"confidence {'still helps' if left.low > 0 else 'helps no more'} (partial ρ = {told(left)}).\n"
     )
 
 
 # %% tags=["remove-input"]
-record = (
-    None if published.covers_all(study.pictures) else published.record()
-)
-if record:
-    curve = published.record_curve()
+if not published.covers_all(study.pictures):
+    record, curve = published.record(), published.record_curve()
     counts = 1000 * curve.set_index("epsilon_255")["top1"]
     ends = confint_proportions_2indep(
         counts[16], 1000, counts[4], 1000, method="newcomb", compare="diff"
@@ -114,7 +109,7 @@ if record:
         name: Estimate(v["rho"], v["low"], v["high"], v["n"])
         for name, v in verdicts.items()
     }
-    left = found.pop("partial", None)
+    left = found.pop("partial")
     say(
         "**On the 1000 photographs of the original experiment**, recorded with "
         f"{network_name(record['provenance']['classifier'])}:\n\n"
@@ -148,11 +143,9 @@ control = study.table("random", every=every.control)
 here = analysis.at(table, (4, 16)).pivot(
     index="sample", columns="epsilon_255", values="correct"
 )
-more = (
-    analysis.difference(here[16], here[4])
-    if len(here.columns) == 2
-    else Estimate(0, 0, 0, 0)
-)
+more = Estimate(0, 0, 0, 0)
+if len(here.columns) == 2:
+    more = analysis.difference(here[16], here[4])
 what = (
     f"**On {len(study.pictures)} {study.profile.title}**, which this site computes anew wherever it "
     f"is built (their classifier, {network_name(study.profile.arch)}, had {study.profile.training})"

@@ -90,14 +90,12 @@ for e, method in product((0.5, 1, 2), METHODS):
 table = pd.concat(rows)
 
 # %%
-share = analysis.rates(
-    table.groupby(["method", "epsilon_255"])["fooled"]
-).reset_index()
+share = analysis.rates(table.groupby(["method", "epsilon_255"])["fooled"])
 
 # %% tags=["hide-input"]
 show(
     figures.curves(
-        {name: share[share["method"] == name] for name in METHODS},
+        {name: share.loc[name].reset_index() for name in METHODS},
         {"value": "share fooled"},
     ),
     name="fig-iterative-success",
@@ -156,7 +154,7 @@ def first_fooling(method, sample):
     for e in GRID:
         if seen(net, attack(method, net, x, y, e / 255, sample)) != y:
             return analysis.eps(e)
-    return "none"
+    return f"none to {analysis.eps(GRID[-1])}"
 
 
 net = photos.classifier
@@ -167,16 +165,9 @@ firsts = {
 
 # %% tags=["remove-input"]
 show(
-    pd.DataFrame(
-        {"photograph": name}
-        | {
-            m: e if e != "none" else "none to 20/255"
-            for m, e in first.items()
-        }
-        for name, first in firsts.items()
-    ),
+    pd.DataFrame({"photograph": n} | first for n, first in firsts.items()),
     name="tab-iterative-smallest",
-    caption="The smallest ε of the grid 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20 (in 1/255) at which the "
+    caption=f"The smallest ε of the grid {', '.join(f'{e:g}' for e in GRID)} (in 1/255) at which the "
     f"saved photograph is seen as another class by {network_name(net.name)}. These are a few pictures and no "
     "statistic; PGD and random signs are one draw each.",
 )

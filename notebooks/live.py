@@ -19,18 +19,16 @@ profile = "demo"
 # %% tags=["remove-cell"]
 import copy
 import html
-import io
 import json
 
 import numpy as np
-from PIL import Image
 
 from fgsm_lib import analysis
 from fgsm_lib.analysis import percent
 from fgsm_lib.attacks import input_gradient
 from fgsm_lib.perception import to_uint8
 from fgsm_lib.show import credit, say, show
-from fgsm_lib.slider import Widget, lossless
+from fgsm_lib.slider import Widget, encoded, lossless
 from fgsm_lib.study import open_study
 from fgsm_lib.words import escape, network_name
 
@@ -41,10 +39,9 @@ photos = study.shown
 # Where it starts: of the photographs that the network sees correctly with at
 # least 50%, the one with the surest wrong answer up to 2/255.
 table = photos.table(epsilon_255=photos.profile.epsilon_255.cases)
-clean = analysis.clean(table)
 start = analysis.surest_wrong(table)
 picture = photos.pictures.picture(start["sample"])
-before = clean.loc[start["sample"], "confidence"]
+before = analysis.clean(table).loc[start["sample"], "confidence"]
 say(
     f"In the picture *{escape(picture.name)}* the network sees "
     f"*{escape(photos.names[picture.label])}*, {percent(before, 1)}. After one "
@@ -89,18 +86,15 @@ data = {
         for name, one in studies.items()
     },
     "pictures": pictures,
-    "epsilons": [
-        float(epsilon) for epsilon in photos.profile.epsilon_255.cases
-    ],
+    "epsilons": [float(e) for e in photos.profile.epsilon_255.cases],
     "objective": photos.profile.objective,
     "start": {
         "picture": picture.name,
         "epsilon": float(start["epsilon_255"]),
     },
 }
-facts = json.dumps(data).replace(
-    "<", "\\u003c"
-)  # nothing else could end the element early
+# "<" is all that could end the element early.
+facts = json.dumps(data).replace("<", "\\u003c")
 stills = [
     f'<div class="picture"><p class="title">{html.escape(one["name"])}</p><img src="{one["file"]}" '
     f'alt="A picture to attack: {html.escape(one["name"])}." width="224" height="224"></div>'
@@ -112,14 +106,13 @@ markup = (
     "studies show the same attacks, computed when this site was built.</p>"
     f'<script type="application/json">{facts}</script></div>'
 )
-still = io.BytesIO()
-Image.fromarray(np.hstack(row[: len(photos.pictures)])).save(still, "PNG")
+still = np.hstack(row[: len(photos.pictures)])
 show(
     Widget(
         markup,
         "Pictures to attack in the browser.",
         files,
-        still.getvalue(),
+        encoded(still, "PNG"),
     ),
     name="fig-live",
     caption="An attack that your browser computes, and beside it the control, a step of the same "

@@ -69,8 +69,9 @@ for picture in photos.pictures:
     seen = photos.names[theirs(x).argmax()]
     row = {"photograph": picture.name, "theirs sees": seen}
     for kind, signs in directions(x, y, picture.sample).items():
-        wrong = [e for e in GRID if ours_is_wrong(x, y, signs, e) == [True]]
-        row[kind] = analysis.eps(wrong[0]) if wrong else "none to 32/255"
+        wrong = (e for e in GRID if ours_is_wrong(x, y, signs, e) == [True])
+        first = next(wrong, None)
+        row[kind] = analysis.eps(first) if first else "none to 32/255"
     firsts.append(row)
 
 # %% tags=["remove-input"]
@@ -87,10 +88,7 @@ show(
 
 # %% tags=["remove-cell"]
 # The second network: the toys have one of their own.
-second = (
-    open_study("plain").classifier if profile == "demo"
-    else theirs
-)  # fmt: skip
+second = open_study("plain").classifier if profile == "demo" else theirs
 
 # %%
 ours, theirs = study.classifier, second

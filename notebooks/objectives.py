@@ -69,14 +69,13 @@ chance = analysis.curve(control)
 # %% tags=["hide-input"]
 theirs = published.all_samples_curve() if original else None
 images = curves["true logit"]["n"].max()
-for column, what in (
-    ("confidence", "mean confidence"),
-    ("top1", "top-1 accuracy"),
-):
+for column, what in {
+    "confidence": "mean confidence",
+    "top1": "top-1 accuracy",
+}.items():
     show(
         figures.curves(curves, {column: what}, chance, theirs),
-        name="fig-objectives-"
-        + ("accuracy" if column == "top1" else "confidence"),
+        name=f"fig-objectives-{what.split()[1]}",
         caption=f"{what.capitalize()} over ε of the same {images} of {len(study.pictures)} "
         "pictures, initially wrong ones included, with 95% intervals. Dotted: random signs."
         + (" Gray: published, all 1000." if original else ""),
@@ -113,7 +112,8 @@ say(" ".join(said) + f" All means are over {images} pictures.")
 # of it, on pictures spread evenly over the ranks of their confidence:
 
 # %%
-clean = analysis.clean(study.table(epsilon_255=grid))
+unchanged = study.table(objective="cross_entropy", epsilon_255=[0])
+clean = analysis.clean(unchanged)
 right = clean[clean["correct"] & clean["attacked"]]
 right = right.sort_values("confidence").index
 places = np.linspace(0, len(right) - 1, 32).astype(int)
@@ -126,34 +126,32 @@ def rival(z):
     return z.scatter(1, y[:, None], -torch.inf).amax(1)
 
 
-epsilons = (0.3, 1, 4, 16)
-rows, signs = [], {"random signs": random_signs(x, 0)}
+signs = {"random signs": random_signs(x, 0)}
 for objective, name in NAMES.items():
     gradient, z = input_gradient(study.classifier, x, y, objective)
     signs[name] = gradient.sign()
+
+# %%
+rows, epsilons = [], (0.3, 1, 4, 16)
 for (name, sign), e in product(signs.items(), epsilons):
     with torch.no_grad():
         moved = study.classifier(perturb(x, sign, e / 255))
-    true = (moved - z).gather(1, y[:, None])[:, 0]
-    other = rival(moved) - rival(z)
-    rows += zip(
-        [name] * len(x), [e] * len(x), true.tolist(), other.tolist()
-    )
-
-# %%
-columns = ["objective", "epsilon_255", "true", "rival"]
-by = pd.DataFrame(rows, columns=columns).groupby(columns[:2])
-mean = {c: analysis.means(by[c]).reset_index() for c in ("true", "rival")}
+    facts = {"objective": name, "epsilon_255": e}
+    facts["true"] = (moved - z).gather(1, y[:, None])[:, 0].tolist()
+    facts["rival"] = (rival(moved) - rival(z)).tolist()
+    rows.append(pd.DataFrame(facts))
+by = pd.concat(rows).groupby(["objective", "epsilon_255"])
+mean = {c: analysis.means(by[c]) for c in ("true", "rival")}
 
 # %% tags=["hide-input"]
 show(
     figures.lines(
         {
-            f"{what}, {name}": frame[frame["objective"] == name]
+            f"{what}, {name}": mean[column].loc[name].reset_index()
             for name in NAMES.values()
-            for what, frame in (
-                ("true class", mean["true"]),
-                ("best rival", mean["rival"]),
+            for column, what in (
+                ("true", "true class"),
+                ("rival", "best rival"),
             )
         },
         {"value": "mean change of the logit"},
@@ -165,10 +163,13 @@ show(
 
 
 # %% tags=["remove-input"]
+def told(value, low, high, digits=2):
+    around = analysis.interval_text(low, high, digits)
+    return f"{analysis.number(value, digits)} ({around})"
+
+
 def change(what, name, e):
-    row = mean[what].set_index(columns[:2]).loc[(name, e)]
-    around = analysis.interval_text(row["low"], row["high"])
-    return f"{analysis.number(row['value'])} ({around})"
+    return told(*mean[what].loc[(name, e), ["value", "low", "high"]])
 
 
 rivals = by["rival"].apply(list)
@@ -183,7 +184,7 @@ where = "each" if above == len(gaps) else f"{above}"
 say(
     f"At 4/255 the best rival's logit changes by {change('rival', 'cross-entropy', 4)} under the "
     f"cross-entropy and by {change('rival', 'true logit', 4)} under the true logit: a difference of "
-    f"{analysis.number(gap.value)} ({analysis.interval_text(gap.low, gap.high)}), paired over the {gap.n} "
+    f"{told(*gap[:3])}, paired over the {gap.n} "
     f"pictures. At {where} of the {len(gaps)} ε tried its interval lies above 0. Random "
     f"signs of 16/255, the control, change the true logit by {change('true', 'random signs', 16)} and "
     f"the best rival's by {change('rival', 'random signs', 16)}."
@@ -211,8 +212,7 @@ show(
             f"fooled, to {eps(max(grid))}": count_text(fooled, n),
             "of these right again": count_text(back, fooled),
             "by chance": percent(level, 1),
-            "ρ of confidence and smallest ε": f"{rho.value:.2f} "
-            f"({analysis.interval_text(rho.low, rho.high)})",
+            "ρ of confidence and smallest ε": told(*rho[:3]),
         }
         for name, n, back, fooled, level, rho in rows
     ),
@@ -253,17 +253,14 @@ show(
 said = []
 for name in NAMES.values():
     plain, second = (
-        clipped[f"{name}, {clip}"].pivot(
-            index="sample", columns="epsilon_255", values="confidence"
-        )
+        clipped[f"{name}, {clip}"]
+        .set_index(["sample", "epsilon_255"])["confidence"]
+        .unstack()
         for clip in CLIPS.values()
     )
     e = (second - plain).mean().abs().idxmax()
-    gap = analysis.difference(second[e], plain[e])
-    around = analysis.interval_text(gap.low, gap.high, 3)
-    said.append(
-        f"{analysis.number(gap.value, 3)} ({around}) under the {name} (at {eps(e)})"
-    )
+    gap = told(*analysis.difference(second[e], plain[e])[:3], 3)
+    said.append(f"{gap} under the {name} (at {eps(e)})")
 say(
     f"On these {count} pictures the second clip changes the mean confidence by "
     + " and ".join(said)
@@ -281,28 +278,24 @@ say(
 # %%
 sure = 1 - right.map(clean["confidence_true"]).to_numpy(float)
 size = clean.loc[right, "gradient_l1"].to_numpy(float)
-none = len(analysis.not_attacked(study.table(epsilon_255=grid)))
+none = len(analysis.not_attacked(unchanged))
 some = int((clean["zero_gradients"] > 0).sum())
 print(
     f"{none} pictures without a gradient; {some} with a zero at some value"
 )
 
 # %% tags=["hide-input"]
-if study.profile.objective == "cross_entropy":
-    show(
-        figures.points(
-            {
-                "pictures": pd.DataFrame(
-                    {"rest": sure.clip(6e-8), "size": size.clip(1e-12)}
-                )
-            },
-            "rest",
-            "size",
-            "1 − p of the true class",
-            "sum of |gradient|",
-            log="xy",
-        ),
-        name="fig-gradient-sizes",
-        caption=f"Sum of the absolute values of the cross-entropy's gradient against 1 − p of the true "
-        f"class, for {len(right)} initially correct pictures before any step: there is no control.",
-    )
+rows = {"rest": sure.clip(6e-8), "size": size.clip(1e-12)}
+show(
+    figures.points(
+        {"pictures": pd.DataFrame(rows)},
+        "rest",
+        "size",
+        "1 − p of the true class",
+        "sum of |gradient|",
+        log="xy",
+    ),
+    name="fig-gradient-sizes",
+    caption=f"Sum of the absolute values of the cross-entropy's gradient against 1 − p of the true "
+    f"class, for {len(right)} initially correct pictures before any step: there is no control.",
+)

@@ -81,13 +81,14 @@ def ranks(first):
 
 # %% tags=["hide-input"]
 both = {"FGSM": ranks(fooled), "random signs": ranks(by_chance)}
-parts = (
-    pd.DataFrame({k: t[part] for k, t in both.items()})
-    for part in ("value", "low", "high")
-)
-value, low, high = parts
+parts = pd.concat(both, axis=1).swaplevel(axis=1)
 show(
-    figures.bars(value, "share of the fooled pictures", low, high),
+    figures.bars(
+        parts["value"],
+        "share of the fooled pictures",
+        parts["low"],
+        parts["high"],
+    ),
     name="fig-ranks",
     caption=f"Rank of the adversarial class on the clean picture, of {len(fooled)} pictures fooled by "
     f"FGSM up to {eps(table['epsilon_255'].max())} and {len(by_chance)} by random signs, which were "
@@ -104,24 +105,17 @@ say(
     f"the {len(by_chance)} that random signs fool, the fair comparison, {random} do. The first class "
     "over the border is likely to be the runner-up anyway."
 )
-ways = (
-    fooled.value_counts(["from", "to"])
-    .head(8)
-    .rename("pictures")
-    .reset_index()
-)
-if len(ways) and ways["pictures"].iloc[0] >= 5:
+ways = fooled.value_counts(["from", "to"]).head(8)
+if ways.max() >= 5:
     total = fooled["from"].value_counts()
     show(
         pd.DataFrame(
             {
-                "from": names[way["from"]],
-                "to": names[way["to"]],
-                "of the fooled of this class": count_text(
-                    way["pictures"], total[way["from"]]
-                ),
+                "from": names[start],
+                "to": names[end],
+                "of the fooled of this class": count_text(n, total[start]),
             }
-            for _, way in ways.iterrows()
+            for (start, end), n in ways.items()
         ),
         name="tab-transitions",
         caption="The most frequent ways at the first ε that fools (95% interval). They were picked for "
@@ -137,9 +131,8 @@ kept = analysis.curve(table, right)
 half = kept.loc[(kept["top1"] - 0.5).abs().idxmin(), "epsilon_255"]
 here = analysis.at(table[table["sample"].isin(right)], half)
 classes = analysis.rates(here.groupby("label")["correct"])
-largest = (
-    classes.sort_values("n", ascending=False).head(20).sort_values("value")
-)
+largest = classes.sort_values("n", ascending=False).head(20)
+largest = largest.sort_values("value")
 
 # %% tags=["hide-input"]
 noise = analysis.at(control[control["sample"].isin(right)], half)["correct"]
@@ -160,10 +153,10 @@ if largest["n"].min() >= 10:
         f"size, the control, leave {count_text(int(noise.sum()), len(noise))} right, of all classes.",
     )
 else:
-    most = f"{classes['n'].median():g}"
+    most = classes["n"].median()
     say(
-        f"Half of the {len(classes)} classes have at most {most} initially correct "
-        f"picture{'' if most == '1' else 's'}: too few to say whether classes differ."
+        f"Half of the {len(classes)} classes have at most {most:g} initially correct "
+        f"picture{'' if most == 1 else 's'}: too few to say whether classes differ."
     )
 
 # %% [markdown]
@@ -175,11 +168,8 @@ else:
 def effective(rows):
     """Effective number of predicted classes at each ε."""
     seen = rows.groupby("epsilon_255")["predicted_class"]
-    return (
-        seen.agg(lambda s: np.exp(entropy(s.value_counts())))
-        .rename("classes")
-        .reset_index()
-    )
+    number = seen.agg(lambda s: np.exp(entropy(s.value_counts())))
+    return number.rename("classes").reset_index()
 
 
 # %% tags=["hide-input"]
@@ -215,12 +205,10 @@ show(
     pd.DataFrame(
         {
             "up to": eps(upto),
-            "never fooled": count_text(
-                fate.get("never fooled", 0), fate.sum()
-            ),
-            "fooled for good": count_text(
-                fate.get("fooled for good", 0), fate.sum()
-            ),
+            **{
+                kind: count_text(fate.get(kind, 0), fate.sum())
+                for kind in ("never fooled", "fooled for good")
+            },
             "right again, of the fooled": count_text(back, of),
             "by chance": percent(chance, 1),
         }
@@ -302,35 +290,29 @@ show(
     caption=f"Top-1 accuracy of {len(which)} initially correct pictures, for the exact step and the "
     "step saved in 8 bits, with 95% intervals. Dotted: random signs.",
 )
-joined = analysis.at(table, small).merge(
-    analysis.at(saved, small),
-    on=["sample", "epsilon_255"],
-    suffixes=("", "_saved"),
+keys = ["sample", "epsilon_255"]
+joined = saved[saved["sample"].isin(which)].merge(
+    table, on=keys, suffixes=("_saved", "")
 )
-joined = joined[joined["sample"].isin(which)]
-between = joined[
-    (joined["epsilon_255"] >= 0.5) & (joined["epsilon_255"] % 1 > 0)
-]
-if len(between):
-    show(
-        pd.DataFrame(
-            {
-                "ε": eps(e),
-                "fooled by the exact step": f"{exact.sum()} of {len(exact)}",
-                "of these when saved": count_text(
-                    (exact & kept).sum(), exact.sum()
-                ),
-                "by the saved step": count_text(kept.sum(), len(kept)),
-            }
-            for e, exact, kept in (
-                (e, ~rows["correct"], ~rows["correct_saved"])
-                for e, rows in between.groupby("epsilon_255")
-            )
+between = joined.query("0.5 <= epsilon_255 <= 2 and epsilon_255 % 1 > 0")
+rows = []
+for e, each in between.groupby("epsilon_255"):
+    exact, kept = ~each["correct"], ~each["correct_saved"]
+    row = {
+        "ε": eps(e),
+        "fooled by the exact step": f"{exact.sum()} of {len(exact)}",
+        "of these when saved": count_text(
+            (exact & kept).sum(), exact.sum()
         ),
-        name="tab-rounding",
-        caption=f"How many of {len(which)} initially correct pictures the exact step fools, how many of "
-        "these stay fooled once they are saved, and how many the saved step fools (95% interval).",
-    )
+        "by the saved step": count_text(kept.sum(), len(kept)),
+    }
+    rows.append(row)
+show(
+    pd.DataFrame(rows),
+    name="tab-rounding",
+    caption=f"How many of {len(which)} initially correct pictures the exact step fools, how many of "
+    "these stay fooled once they are saved, and how many the saved step fools (95% interval).",
+)
 
 # %% [markdown]
 # ## How large must random signs be to do the same?

@@ -30,9 +30,8 @@ from fgsm_lib import analysis, figures, gallery
 from fgsm_lib.show import show
 from fgsm_lib.study import open_study, own_study
 
-torch.manual_seed(
-    0
-)  # the weights that this page makes up are the same in every build
+# The weights that this page makes up are the same in every build.
+torch.manual_seed(0)
 
 # %% [markdown]
 # ## What it takes
