@@ -1,36 +1,37 @@
-"""The site in _build/html behind a server, and each of its pages opened once in Chromium.
+"""The site in _build/html behind a server, and what is looked for on each of its pages.
 
-``visit_all`` opens every page in a light and in a dark window side by side, makes it as wide as a
-desk, a tablet and two phones, prints it, and notes what is wrong. The tests look at the notes.
+A ``Visitor`` opens a page once in Chromium, makes it as wide as a desk, a tablet and two phones,
+turns it dark, prints it, and notes what is wrong. The tests look at the notes.
 """
 
-import asyncio
 import functools
 import gzip
 import re
 import shutil
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.async_api import Page, async_playwright
+from playwright.sync_api import Browser
 
 SITE = Path(__file__).parents[1] / "_build" / "html"
 PROFILE = (SITE / ".profile").read_text() if (SITE / ".profile").is_file() else ""
 FOUND = (path.relative_to(SITE) for path in SITE.rglob("*.html"))
 PAGES = sorted(path.as_posix() for path in FOUND if path.parts[0] != "_static")
 CHROMIUM = shutil.which("chromium")
-LAUNCH = {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-gpu"]}
 WIDTHS = (1280, 820, 390, 320)
 PAPER = {"width": 680, "height": 980}  # A4 within its margins, in CSS pixels
+# As strict as a server may send it.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:"
+)
 
 
 @functools.cache
@@ -46,17 +47,13 @@ def the_path() -> list[str]:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """The site under a path of its own; every page asks for all that it needs."""
-
-    policy = ""
+    """The site under a path of its own."""
 
     def translate_path(self, path: str) -> str:
         return super().translate_path(path.removeprefix("/under/a/path"))
 
     def end_headers(self) -> None:
-        self.send_header("Cache-Control", "no-store")
-        if self.policy:
-            self.send_header("Content-Security-Policy", self.policy)
+        self.send_header("Content-Security-Policy", POLICY)
         super().end_headers()
 
     def log_message(self, *arguments) -> None:
@@ -64,10 +61,9 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(policy: str = "") -> Iterator[str]:
-    """The address of the site, without the last slash; its server may send a policy."""
-    handler = type("WithPolicy", (Handler,), {"policy": policy})
-    handler = functools.partial(handler, directory=str(SITE))
+def served() -> Iterator[str]:
+    """The address of the site, without the last slash."""
+    handler = functools.partial(Handler, directory=str(SITE))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.handle_error = lambda *_: None  # a page that is left while it loads
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -94,7 +90,31 @@ const box = (node) => node.getBoundingClientRect();
 const seen = (node) => node.checkVisibility({ visibilityProperty: true })
     && box(node).width > 1 && box(node).height > 1;
 const which = (nodes, test) => nodes.filter((n) => seen(n) && test(n)).map(brief);
+
+const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+const ground = (node) => {
+    if (!node) return [255, 255, 255];
+    const [r, g, b, alpha = 1] = channels(style(node).backgroundColor);
+    const under = alpha < 1 ? ground(node.parentElement) : [0, 0, 0];
+    return [r, g, b].map((value, i) => alpha * value + (1 - alpha) * under[i]);
+};
+const faint = (node, behind) => {
+    const [low, high] = [channels(style(node).color), behind].map(light).sort((a, b) => a - b);
+    return own(node) && (high + 0.05) / (low + 0.05) < 4.5;
+};
+const untold = ":disabled, svg, noscript, .mathml, .visually-hidden, .search-button__kbd-shortcut";
+const texts = all("body *").filter((n) => !n.closest(untold));
 """
+# Until figures and colors of this width and scheme have taken the place of those that were.
+SETTLED = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    const moves = (animation) => animation.playState === "running";
+    const busy = () => [...document.images].some((image) => !image.complete)
+        || document.getAnimations().some(moves);
+    for (let frames = 0; frames === 0 || (busy() && frames < 300); frames++) await frame();
+}"""
 # Letters of a drawing in the page are as large as the drawing makes them. Figures are drawn for
 # 688 and 342 pixels, and in an <img>: their letters are counted in Python.
 ON_SCREEN = """
@@ -108,6 +128,7 @@ return {
         (n) => n.scrollWidth > n.clientWidth),
     "text under 11 pixels": which(all("body *"),
         (n) => own(n) && !n.closest(".mathml, noscript") && size(n) < 10.99),
+    "faint text": which(texts, (n) => faint(n, ground(n))),
     "a target smaller than a thumb": !given ? [] : which(
         all("button, input:not([type=radio]), select, summary"),
         (n) => n.offsetHeight < 43.5 || n.offsetWidth < 43.5),
@@ -116,25 +137,21 @@ return {
     "a picture of a slider that is padded or filtered": which(
         all(".epsilon-slider canvas, .live-attack canvas, .live-attack .offered img"),
         (n) => parseFloat(style(n).padding) > 0 || style(n).filter !== "none"),
+    "height": document.documentElement.scrollHeight,
     "figures": all("figure.themed img").filter(seen).map((n) => [
         matchMedia(n.previousElementSibling.media).matches
             ? n.previousElementSibling.srcset : n.getAttribute("src"), box(n).width]),
 };"""
 ON_PAPER = """
-const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
-const contrast = (color) => {
-    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(linear);
-    return 1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05);
-};
 const clipped = (n) => n.scrollWidth > n.clientWidth + 1
     && ["auto", "scroll", "hidden"].includes(style(n).overflowX);
-const text = all("article *").filter((n) => !n.closest("svg, .mathml, .visually-hidden"));
+const printed = texts.filter((n) => n.closest("article"));
 return {
     "on paper something to click": which(all(`.bd-sidebar-primary, .bd-sidebar-secondary,
         .bd-header-article, .prev-next-footer, .skip-link, .headerlink, article button, input,
         select, .link-card, .on-dark`), () => true),
-    "on paper faint text": which(text, (n) => own(n) && contrast(style(n).color) < 4.5),
-    "on paper something cut off": which(text,
+    "on paper faint text": which(printed, (n) => faint(n, [255, 255, 255])),
+    "on paper something cut off": which(printed,
         (n) => box(n).right > innerWidth + 1 || clipped(n)),
 };"""
 # Of the article's own words: no table, no code, nothing that is folded.
@@ -152,87 +169,95 @@ return words;"""
 
 # Code without its colors and equations without their strokes: axe is done in half the time.
 PLAIN = """
-document.querySelectorAll("pre").forEach((code) => { code.textContent = code.textContent; });
-document.querySelectorAll(".mathml, .math svg > *").forEach((stroke) => stroke.remove());
+all("pre").forEach((code) => { code.textContent = code.textContent; });
+all(".mathml, .math svg > *").forEach((stroke) => stroke.remove());
 """
 
 
-async def _asked(page: Page, script: str, given: object = None):
-    return await page.evaluate(f"(given) => {{{COMMON}{script}}}", given)
-
-
 @dataclass
-class Notes:
-    """What is wrong; by page its words, heights by width and bytes; figures and their widths."""
+class Visit:
+    """What is wrong with a page; its words, bytes, heights by width, figures and their widths."""
 
     faults: list[str] = field(default_factory=list)
-    words: dict[str, int] = field(default_factory=dict)
-    heights: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
-    bytes: dict[str, int] = field(default_factory=dict)
+    words: int = 0
+    bytes: int = 0
+    heights: dict[int, int] = field(default_factory=dict)
     figures: set[tuple[str, float]] = field(default_factory=set)
 
-    def add(self, where: str, found: dict[str, list]) -> None:
-        self.faults += [f"{what}: {where} {item}" for what in found for item in found[what]]
 
+class Visitor:
+    """A window in which one page is opened after the other, as a reader does."""
 
-def visit_all(address: str, thorough: bool = False) -> Notes:
-    """Open every page; ``thorough`` asks axe-core at each width and about colors of code."""
-    with ThreadPoolExecutor(1) as thread:  # Playwright's other interface may run in this one
-        return thread.submit(asyncio.run, _visit_all(address, thorough)).result()
+    def __init__(self, chromium: Browser, address: str, thorough: bool = False):
+        """``thorough`` asks axe-core at each width in both schemes, also about colors of code."""
+        self.address, self.thorough = address, thorough
+        self.page = page = chromium.new_page()
+        self.devtools = page.context.new_cdp_session(page)
+        self.urls, self.errors = set(), []
+        page.on("request", lambda request: self.urls.add(request.url))
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
 
+    def visit(self, name: str) -> Visit:
+        """Light at every width, dark at the last; that one and what axe looks at take turns."""
+        self.name, self.found = name, Visit()
+        place = PAGES.index(name)
+        turn = place // 2 % len(WIDTHS)
+        *others, last = WIDTHS[turn:] + WIDTHS[:turn]
+        self.page.goto("about:blank")  # the last page asks for nothing any more
+        self._shown(WIDTHS[0], "light")
+        self.urls.clear()
+        self.errors.clear()
+        self.page.goto(f"{self.address}/{name}", wait_until="load")
+        self.found.bytes = sum(weight(url) for url in self.urls if url.startswith(self.address))
+        self.found.words = self._asked(WORDS)
+        self._asked("for (const image of document.images) image.loading = 'eager';")
+        for width in (*others, last):
+            self._look(width, "light", axe=self.thorough or (width == last and place % 2))
+        for width in (*others, last) if self.thorough else [last]:
+            self._look(width, "dark", axe=self.thorough or not place % 2)
+        self.page.set_viewport_size(PAPER)
+        for scheme in ("dark", "light"):
+            self.page.emulate_media(media="print", color_scheme=scheme)
+            self._note(f"on paper, {scheme}", self._asked(ON_PAPER))
+        urls = [url for url in self.urls if not url.startswith((self.address, "data:", "blob:"))]
+        self._note("", {"an error": self.errors, "a request to another origin": urls})
+        return self.found
 
-async def _visit_all(address: str, thorough: bool) -> Notes:
-    notes = Notes()
+    def _shown(self, width: int, scheme: str) -> None:
+        touch = {"enabled": width < 600, "maxTouchPoints": 5}
+        self.devtools.send("Emulation.setTouchEmulationEnabled", touch)
+        self.page.emulate_media(media="screen", color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.evaluate(SETTLED)
 
-    async def window(scheme: str, half: int) -> None:
-        """For many pages: one that has seen scripts before runs them in half the time."""
-        context = await browser.new_context(color_scheme=scheme, has_touch=scheme == "dark")
-        for place, name in list(enumerate(PAGES))[half::2]:
-            one = WIDTHS[(place + 2 * (scheme == "dark")) % len(WIDTHS)]
-            page = await context.new_page()
-            await _visit(page, notes, address, name, scheme, WIDTHS if thorough else [one])
-            await page.close()
+    def _look(self, width: int, scheme: str, axe: bool) -> None:
+        self._shown(width, scheme)
+        found = self._asked(ON_SCREEN, width < 600)
+        figures = {tuple(figure) for figure in found.pop("figures")}
+        self.found.figures |= figures if width != 320 else set()
+        self.found.heights[width] = found.pop("height")
+        if axe:
+            self.page.wait_for_timeout(400)  # until the theme knows what scrolls
+            if not self.thorough:
+                self._asked(PLAIN)
+            found["a serious fault for axe"] = self._axe()
+        self._note(f"{scheme} at {width} px", found)
 
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(**LAUNCH)
-        await asyncio.gather(*(window(s, half) for s in ("light", "dark") for half in (0, 1)))
-        await browser.close()
-    return notes
+    def _axe(self) -> list[str]:
+        """What axe-core finds serious or critical: its rule and the element."""
+        found = Axe().run(self.page, options={"resultTypes": ["violations"]})  # half the time
+        return [
+            f"{fault['id']} {node['html'][:160]}"
+            for fault in found.response["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
+        ]
 
+    def _note(self, where: str, found: dict[str, list]) -> None:
+        self.found.faults += [
+            f"{what}: {self.name} {where} {item}" for what in found for item in found[what]
+        ]
 
-async def _visit(page: Page, notes: Notes, address: str, name: str, scheme: str, axe) -> None:
-    where, urls, errors = f"{name} ({scheme})", set(), []
-    page.on("request", lambda request: urls.add(request.url))
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    await page.set_viewport_size({"width": WIDTHS[0], "height": 900})
-    await page.goto(f"{address}/{name}", wait_until="load")
-    notes.bytes[name] = sum(weight(url) for url in urls if url.startswith(address))
-    notes.words[name] = await _asked(page, WORDS)
-    for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 900})
-        found = await _asked(page, ON_SCREEN, scheme == "dark" and width < 600)
-        notes.figures |= {tuple(figure) for figure in found.pop("figures") if width != 320}
-        notes.add(f"{where} at {width} px", found)
-        height = await page.evaluate("document.documentElement.scrollHeight")
-        notes.heights[name][width] = height
-        if width in axe:
-            await page.wait_for_timeout(400)  # until the theme knows what scrolls
-            await page.evaluate("" if len(axe) > 1 else PLAIN)
-            notes.add(f"{where} at {width} px", {"a serious fault for axe": await _axe(page)})
-    await page.set_viewport_size(PAPER)
-    await page.emulate_media(media="print", color_scheme=scheme)
-    notes.add(where, await _asked(page, ON_PAPER))
-    elsewhere = [url for url in urls if not url.startswith((address, "data:", "blob:"))]
-    notes.add(where, {"an error": errors, "a request to another origin": elsewhere})
-
-
-async def _axe(page: Page) -> list[str]:
-    """What axe-core finds serious or critical: its rule and the element."""
-    found = await Axe().run(page, options={"resultTypes": ["violations"]})  # half the time
-    return [
-        f"{fault['id']} {node['html'][:160]}"
-        for fault in found.response["violations"]
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"]
-    ]
+    def _asked(self, script: str, given: object = None):
+        return self.page.evaluate(f"(given) => {{{COMMON}{script}}}", given)

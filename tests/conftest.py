@@ -38,6 +38,28 @@ def _own_environment(monkeypatch):
     torch.set_rng_state(state)
 
 
+@pytest.fixture(scope="module")
+def origin():
+    """The address of the site in _build/html."""
+    from browser import served
+
+    with served() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser; not for the session: while it is there, nothing else in this process can wait."""
+    from browser import CHROMIUM
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as driver:
+        options = {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-gpu"]}
+        yield driver.chromium.launch(**options)
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """``tiny(seed, classes, network, **options)``: a Classifier around a tiny network."""

@@ -8,14 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import browser
 import numpy as np
 import pytest
+from browser import PAGES, PROFILE, SITE, soup
 from PIL import Image
-
-pytest.importorskip("axe_playwright_python")
-import browser
-from browser import CHROMIUM, PAGES, PROFILE, SITE, soup
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 pytestmark = [
     pytest.mark.site,
@@ -143,31 +141,24 @@ def test_what_a_reader_sees_is_whole(page):
 
 
 @pytest.fixture(scope="module")
-def origin():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with browser.served() as address:
-        yield address
+def visits(chromium, origin) -> dict[str, browser.Visit]:
+    visitor = browser.Visitor(chromium, origin)
+    return {page: visitor.visit(page) for page in PAGES}
 
 
-@pytest.fixture(scope="module")
-def notes(origin) -> browser.Notes:
-    return browser.visit_all(origin)
-
-
-def test_no_page_has_a_fault(notes):
-    assert not notes.faults, "\n".join(sorted(notes.faults))
+def test_no_page_has_a_fault(visits):
+    assert [fault for visit in visits.values() for fault in visit.faults] == []
 
 
 @pytest.mark.slow
-def test_axe_finds_nothing_serious_at_any_width(origin):
-    faults = browser.visit_all(origin, thorough=True).faults
-    assert not faults, "\n".join(sorted(faults))
+def test_axe_finds_nothing_serious_at_any_width(chromium, origin):
+    visitor = browser.Visitor(chromium, origin, thorough=True)
+    assert [fault for page in PAGES for fault in visitor.visit(page).faults] == []
 
 
-def test_the_letters_of_figures_are_11_pixels_high_where_they_are_shown(notes):
+def test_the_letters_of_figures_are_11_pixels_high_where_they_are_shown(visits):
     small = set()
-    for file, shown in notes.figures:
+    for file, shown in set().union(*(visit.figures for visit in visits.values())):
         svg = (SITE / file).read_text(encoding="utf-8")
         scale = shown / float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
         sizes = {scale * float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)}
@@ -175,33 +166,33 @@ def test_the_letters_of_figures_are_11_pixels_high_where_they_are_shown(notes):
     assert small == set()
 
 
-def test_the_pages_of_the_path_are_short_and_all_are_light(notes):
+def test_the_pages_of_the_path_are_short_and_all_are_light(visits):
     """In pixels, words, and bytes that come compressed before the reader scrolls."""
-    path, tall = browser.the_path(), {1280: 7000, 390: 10_000}
-    found = {(page, notes.heights[page][width]) for page in path for width in tall
-             if notes.heights[page][width] > tall[width]}  # fmt: skip
-    found |= {(page, notes.words[page]) for page in path if notes.words[page] > 900}
-    found |= {(page, size) for page, size in notes.bytes.items() if size > 600_000}
-    assert found == set()
-    assert sum(notes.words[page] for page in path) <= 6500
-    assert notes.bytes["index.html"] <= 350_000
+    path = [visits[page] for page in browser.the_path()]
+    assert max(visit.heights[1280] for visit in path) <= 7000
+    assert max(visit.heights[390] for visit in path) <= 10_000
+    assert max(visit.words for visit in path) <= 900
+    assert sum(visit.words for visit in path) <= 6500
+    assert max(visit.bytes for visit in visits.values()) <= 600_000
+    assert visits["index.html"].bytes <= 350_000
 
 
 # --- what moves ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def opened(origin):
+@pytest.fixture
+def opened(chromium, origin):
     """``opened(page, **options)``: a page of the site in a window of its own."""
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(**browser.LAUNCH)
+    windows = []
 
-        def open_page(name: str, root: str = origin, **options) -> Page:
-            page = chromium.new_page(**options)
-            page.goto(f"{root}/{name}")
-            return page
+    def open_page(name: str, root: str = origin, **options) -> Page:
+        windows.append(chromium.new_page(**options))
+        windows[-1].goto(f"{root}/{name}")
+        return windows[-1]
 
-        yield open_page
+    yield open_page
+    for window in windows:
+        window.close()
 
 
 def test_the_keyboard_comes_to_the_text_at_once_and_moves_the_slider(opened):
@@ -236,22 +227,30 @@ def test_a_link_opens_at_its_epsilon_and_a_wrong_one_is_put_right(opened):
         expect(page.locator(".epsilon-slider output")).to_have_text(f"ε = {right}/255")
 
 
+DRAWN = """[...document.querySelectorAll(".epsilon-slider canvas")].every(
+    (canvas) => canvas.getContext("2d").getImageData(9, 9, 1, 1).data[3])"""
+
+
 @pytest.mark.parametrize("name", ["index.html", *CASES])
 def test_the_page_computes_the_pictures_that_python_computes(opened, name):
-    """Those of one ε are also there as files, which readers without JavaScript see."""
-    still = opened(name, java_script_enabled=False)
+    """Those of one ε are also there as files, for readers without JavaScript."""
+    images = soup(name).select(".epsilon-slider noscript img")
+    epsilon = re.search(r"ε = ([\d.]+)/255", soup(name).select_one(".summary").get_text())[1]
+    page = opened(f"{name}#epsilon={epsilon}")
+    page.wait_for_function(DRAWN)
+    for image, canvas in zip(images, page.locator(".epsilon-slider canvas").all(), strict=True):
+        url = canvas.evaluate("canvas => canvas.toDataURL('image/png')").split(",")[1]
+        files = io.BytesIO(b64decode(url)), SITE / image["src"]
+        drawn, stored = (np.array(Image.open(file).convert("RGB")).astype(int) for file in files)
+        step = "perturbation" in image["alt"]  # amplified, so that floats may differ
+        assert np.abs(drawn - stored).max() <= step
+
+
+def test_without_javascript_there_are_pictures_and_nothing_that_does_not_work(opened):
+    still = opened(CASES[0], java_script_enabled=False)
     assert not any(tool.is_visible() for tool in still.locator("article :is(input, canvas)").all())
     images = still.locator(".epsilon-slider img").all()
     assert [image.is_visible() for image in images] == [True] * 3
-    epsilon = re.search(r"ε = ([\d.]+)/255", still.locator(".summary").text_content())[1]
-    page = opened(f"{name}#epsilon={epsilon}")
-    page.wait_for_timeout(300)
-    for image, canvas in zip(images, page.locator(".epsilon-slider canvas").all(), strict=True):
-        url = canvas.evaluate("canvas => canvas.toDataURL('image/png')").split(",")[1]
-        files = io.BytesIO(b64decode(url)), SITE / image.get_attribute("src")
-        drawn, stored = (np.array(Image.open(file).convert("RGB")).astype(int) for file in files)
-        step = "perturbation" in image.get_attribute("alt")  # amplified, so that floats may differ
-        assert np.abs(drawn - stored).max() <= step
 
 
 def test_random_signs_take_the_place_of_the_gradient_s(opened):
@@ -285,9 +284,7 @@ def test_claims_are_filtered_and_a_link_opens_its_claim(opened):
     expect(page.locator(f"#{name} details").first).to_have_attribute("open", "")
 
 
-@pytest.mark.parametrize("word", ["perturbation", "transfer", "threat", "defense"])
-def test_search_finds_prose(opened, word):
-    page = opened(f"search.html?q={word}")
-    expect(page.locator("#search-results ul.search")).to_contain_text(
-        re.compile(word, re.IGNORECASE), timeout=10_000
-    )
+def test_search_finds_prose(opened):
+    for word in ("perturbation", "transfer", "threat", "defense"):
+        found = opened(f"search.html?q={word}").locator("#search-results ul.search")
+        expect(found).to_contain_text(re.compile(word, re.IGNORECASE), timeout=10_000)

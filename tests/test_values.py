@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-pytest.importorskip("pytest_regressions")
 from browser import PROFILE, soup
 
 from fgsm_lib import InputError, analysis, store, study
@@ -47,22 +45,33 @@ def demo(read) -> study.Study:
     return read("demo")
 
 
-def all_pictures(demo):
-    return analysis.curve(demo.table())[CURVE]
+@pytest.fixture(scope="module")
+def table(demo) -> pd.DataFrame:
+    try:
+        return demo.table()
+    except InputError as reason:
+        pytest.skip(f"{reason}: run make site")
 
 
-def random_signs(demo):
+# What is compared: data frames of a study and its table of FGSM.
+
+
+def all_pictures(demo, table):
+    return analysis.curve(table)[CURVE]
+
+
+def random_signs(demo, table):
     return analysis.curve(demo.table("random", every=demo.profile.every.control))[CURVE]
 
 
-def bins(demo):
-    curves = analysis.bin_curves(analysis.at(demo.table(), (0, 0.3, 1, 4, 20)))
+def bins(demo, table):
+    curves = analysis.bin_curves(analysis.at(table, (0, 0.3, 1, 4, 20)))
     return pd.concat(curve[CURVE] for curve in curves.values())
 
 
-def hypothesis(demo):
+def hypothesis(demo, table):
     """Rank correlations of confidence and smallest ε: exact, saved, and by the other objective."""
-    table, every = demo.table(), demo.profile.every
+    every = demo.profile.every
     objective = {"objective": "true_logit", "epsilon_255": demo.profile.epsilon_255.objectives}
     tables = [table, demo.table(bits=8, every=every.control)]
     tables.append(demo.table(every=every.objectives, **objective))
@@ -78,20 +87,19 @@ def shares(values, names) -> dict[str, float]:
     return {name: float((pd.Series(values) == name).mean()) for name in names}
 
 
-def fates(demo):
+def fates(demo, table):
     ends = (1, 4, 20, 128)  # of the range, in 1/255
-    rows = [shares(analysis.fates(demo.table(), end), analysis.FATES) for end in ends]
+    rows = [shares(analysis.fates(table, end), analysis.FATES) for end in ends]
     return pd.DataFrame(rows).assign(epsilon_255=ends)
 
 
-def shapes(demo):
-    table = demo.table()
+def shapes(demo, table):
     curves = table[table["sample"].isin(analysis.initially_correct(table))].groupby("sample")
     found = [analysis.shape(each["epsilon_255"], each["confidence"]) for _, each in curves]
     return pd.DataFrame([shares(found, analysis.SHAPES)])
 
 
-def cases(demo):
+def cases(demo, table):
     photos = demo.shown
     samples = [photos.picture(name).sample for name in photos.profile.cases]
     options = {"epsilon_255": photos.profile.epsilon_255.cases, "samples": samples}
@@ -104,9 +112,9 @@ def cases(demo):
 @pytest.mark.parametrize(
     "numbers", [all_pictures, random_signs, bins, hypothesis, fates, shapes, cases]
 )
-def test_the_numbers_are_those_of_the_last_time(demo, numbers, dataframe_regression):
+def test_the_numbers_are_those_of_the_last_time(demo, table, numbers, dataframe_regression):
     try:
-        frame = numbers(demo).reset_index(drop=True).astype(float).round(6)
+        frame = numbers(demo, table).reset_index(drop=True).astype(float).round(6)
     except InputError as reason:
         pytest.skip(f"{reason}: run make site")
     rate = max(0.004, 1.01 / frame["n"].min()) if "n" in frame else 0.004  # or one picture
@@ -119,7 +127,8 @@ def test_the_numbers_hold_without_onnx_runtime(tmp_path, dataframe_regression):
     machine = store.Machine(engine="torch")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "_compute", COMPUTE)
-        frame = all_pictures(study.open_study("demo", results=tmp_path, machine=machine))
+        swept = study.open_study("demo", results=tmp_path, machine=machine)
+        frame = all_pictures(swept, swept.table())
     tolerances = {name: {"atol": CLOSELY.get(name, 0.004), "rtol": 1e-9} for name in frame}
     frame = frame.astype(float).round(6)
     dataframe_regression.check(frame, tolerances=tolerances, basename="all_pictures")
