@@ -4,8 +4,8 @@ Read in this order: ``attacks`` (the method; its arguments are looked at in ``ch
 ``classifiers`` (a network behind its preprocessing), ``weights`` (where it comes from),
 ``pictures``, ``classes`` and ``datasets`` (what is attacked), ``sweep`` and ``store`` (many
 pictures at many ε, kept), ``offered`` (and handed on), ``study`` (all of it opened at once),
-``analysis`` and ``perception`` (what tables and pictures say), ``figures`` and ``show`` (how it is
-shown).
+``analysis`` and ``perception`` (what tables and pictures say), ``figures``, ``gallery``, ``slider``
+and ``show`` (how it is shown).
 """
 
 import os
