@@ -53,7 +53,8 @@ verify: $(VENV)/.test ## build the site, compare its numbers with tests/test_val
 
 # File by file on all cores: what a file sets up (a browser, a study) is set up once.
 test: $(VENV)/.test ## run the fast tests
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses=logical --maxprocesses=4 --dist=loadfile
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses=logical --maxprocesses=4 --dist=loadfile \
+	  --no-loadscope-reorder
 
 slow-test: $(VENV)/.test ## run the slow tests: hostile files, faults, notebooks in empty environments
 	@$(BIN)/python -m pytest -m "slow and not real"

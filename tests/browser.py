@@ -107,13 +107,18 @@ const faint = (node, behind) => {
 const untold = ":disabled, svg, noscript, .mathml, .visually-hidden, .search-button__kbd-shortcut";
 const texts = all("body *").filter((n) => !n.closest(untold));
 """
-# Until figures and colors of this width and scheme have taken the place of those that were.
+# Colors change at once, and figures are there, also those far below, where a browser would wait for
+# the reader.
 SETTLED = """async () => {
-    const frame = () => new Promise(requestAnimationFrame);
-    const moves = (animation) => animation.playState === "running";
-    const busy = () => [...document.images].some((image) => !image.complete)
-        || document.getAnimations().some(moves);
-    for (let frames = 0; frames === 0 || (busy() && frames < 300); frames++) await frame();
+    const loads = (image) => {
+        if (image.checkVisibility()) image.loading = "eager";
+        return image.loading !== "lazy" && !image.complete;
+    };
+    let frames = 0;
+    do {
+        await new Promise(requestAnimationFrame);
+        for (const animation of document.getAnimations()) animation.finish();
+    } while (++frames < 300 && [...document.images].filter(loads).length);
 }"""
 # Letters of a drawing in the page are as large as the drawing makes them. Figures are drawn for
 # 688 and 342 pixels, and in an <img>: their letters are counted in Python.
@@ -209,9 +214,8 @@ class Visitor:
         self.urls.clear()
         self.errors.clear()
         self.page.goto(f"{self.address}/{name}", wait_until="load")
-        self.found.bytes = sum(weight(url) for url in self.urls if url.startswith(self.address))
         self.found.words = self._asked(WORDS)
-        self._asked("for (const image of document.images) image.loading = 'eager';")
+        self.found.bytes = sum(weight(url) for url in self.urls if url.startswith(self.address))
         for width in (*others, last):
             self._look(width, "light", axe=self.thorough or (width == last and place % 2))
         for width in (*others, last) if self.thorough else [last]:

@@ -22,6 +22,12 @@ hypothesis.settings.register_profile("fgsm", derandomize=True, deadline=None, ma
 hypothesis.settings.load_profile("fgsm")
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """What takes longest begins, so that of several processes none is left with it at the end."""
+    first = ("test_site", "test_build", "test_live", "test_seen", "test_export")
+    items.sort(key=lambda item: item.path.stem not in first)
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
     """A test sees none of the user's settings, downloads nothing, and leaves torch as it was."""

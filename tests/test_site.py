@@ -247,10 +247,16 @@ def test_the_page_computes_the_pictures_that_python_computes(opened, name):
 
 
 def test_without_javascript_there_are_pictures_and_nothing_that_does_not_work(opened):
-    still = opened(CASES[0], java_script_enabled=False)
+    still = opened(CASES[0], java_script_enabled=False, color_scheme="dark")
     assert not any(tool.is_visible() for tool in still.locator("article :is(input, canvas)").all())
     images = still.locator(".epsilon-slider img").all()
     assert [image.is_visible() for image in images] == [True] * 3
+    figures = still.locator("figure.themed picture").all()
+    for scheme in ("light", "dark"):
+        shown = [
+            figure.is_visible() for figure in figures if scheme in figure.get_attribute("class")
+        ]
+        assert shown == [scheme == "dark"] * (len(figures) // 2)
 
 
 def test_random_signs_take_the_place_of_the_gradient_s(opened):

@@ -21,6 +21,7 @@ _STYLE = re.compile(
 _IMPORT = re.compile(r'@import (?:url\()?"([^"]+)"\)?;')
 _ADDRESS = re.compile(r"url\(['\"]?(?!data:|#|http)([^'\")]+)['\"]?\)")
 _COMMENT = re.compile(r"/\*.*?\*/|@charset[^;]*;", re.DOTALL)
+_PRINTED = re.compile(r"@media print\s*\{(?:[^{}]*\{[^{}]*\})*\s*\}")
 # The icons come from icons.css: neither the script nor the font of 156 KB is needed.
 _FONT = re.compile(r"@font-face\s*\{[^}]*Font ?Awesome[^}]*\}")
 _LETTERS = re.compile(r'(?:\.fa-[\w-]+:{1,2}before,?)+\{content:"[^"]*"\}')
@@ -83,7 +84,7 @@ def joined_styles(site: Path, pages: list[str]) -> tuple[str, list[str]]:
     shared = [path for path in wanted[0] if all(path in others for others in wanted)]
     joined = "\n".join(_with_imports(site / path, site / "_static") for path in shared)
     joined = _LETTERS.sub("", _FONT.sub("", joined))
-    plain = _COMMENT.sub("", joined)
+    plain = _PRINTED.sub("", _COMMENT.sub("", joined))
     # A dark page is light when it is printed; and until a script has decided (where there is none,
     # for ever) a page is what the reader's system prefers.
     joined += _once_more(plain, "light", "print", "dark")

@@ -165,12 +165,8 @@ def foot(meta: dict) -> str:
         return ""
     facts = json.loads(meta["fgsm"])
     said = [f"Built with {html.escape(facts['title'])} on {html.escape(facts['built'])}."]
-    kinds = {"notebook": "notebook to run", "executed": "as executed", "source": "source"}
-    said += [
-        f'<a{" download" * (kind != "source")} href="{html.escape(facts[kind])}">{text}</a>'
-        for kind, text in kinds.items()
-        if facts.get(kind)
-    ]
+    for kind, text in {"notebook": "notebook to run", "executed": "as executed"}.items():
+        said.append(f'<a download href="{html.escape(facts[kind])}">{text}</a>')
     said.append('<a href="about.html">about this site</a>')
     return f'<p class="foot">{said[0]} {" · ".join(said[1:])}</p>'
 
