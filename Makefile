@@ -51,7 +51,8 @@ verify: $(VENV)/.test ## build the site, compare its numbers with tests/test_val
 	@$(BIN)/python -m doit
 	@$(BIN)/python -m pytest tests/test_values.py -m "not slow" $(if $(filter 1,$(UPDATE)),--regen-all)
 
-# File by file on all cores: what a file sets up (a browser, a study) is set up once.
+# File by file on all cores, in the order of tests/conftest.py: what a file sets up (a browser, a
+# study) is set up once.
 test: $(VENV)/.test ## run the fast tests
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses=logical --maxprocesses=4 --dist=loadfile \
 	  --no-loadscope-reorder

@@ -134,8 +134,9 @@ def opened(chromium, origin):
     def open_page(hash: str = "", **options) -> Page:
         page = chromium.new_page(**options)
         windows.append(page)
-        page.clock.install()
+        page.clock.install(time=0)
         page.goto(f"{origin}/{PAGE}{hash}")
+        page.clock.pause_at(3600)
         return page
 
     yield open_page
