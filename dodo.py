@@ -88,8 +88,6 @@ PAGES = {  # page -> (script, parameters); "your-own" is notebooks/your_own.py
     for page in assemble.toc_pages(TOC)
 }
 
-LONGEST = ("iterative", "meaning")  # which attack many pictures in many steps
-
 # --- what depends on what ------------------------------------------------------------------------
 
 
@@ -286,8 +284,7 @@ def interrupt(*_) -> None:
 
 
 DOIT_CONFIG = {
-    # What takes longest begins.
-    "default_tasks": [f"notebook:{page}" for page in PAGES if page in LONGEST] + ["site"],
+    "default_tasks": ["site"],
     "dep_file": str(FOLDER / "doit.db"),
     "backend": "sqlite3",
     "reporter": Reporter,
