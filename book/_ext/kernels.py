@@ -7,6 +7,7 @@ imports them once; it runs nothing else and has no threads, so a fork of it is a
 import multiprocessing
 import os
 import sys
+import threading
 from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
@@ -36,7 +37,8 @@ class Kernel(FORKS.Process):
         os.setsid()  # Ctrl-C is for the build, which then ends its kernels
         os.chdir(cwd)
         os.environ |= env
-        os.environ["JPY_PARENT_PID"] = str(os.getppid())  # it ends when the fork server does
+        os.environ.pop("JPY_PARENT_PID", None)  # its parent is the fork server
+        threading.Thread(target=end_with_build, daemon=True).start()
         silence = os.open(os.devnull, os.O_RDWR)  # what cells print goes to the notebook
         for descriptor in range(3):
             os.dup2(silence, descriptor)
@@ -52,6 +54,12 @@ class Kernel(FORKS.Process):
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+
+def end_with_build() -> None:
+    """End this process when the one that asked for it has ended, be it killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 class _Forking(LocalProvisioner):
