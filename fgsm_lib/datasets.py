@@ -11,10 +11,9 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -23,6 +22,9 @@ from fgsm_lib import InputError, expanded
 from fgsm_lib.classes import ClassNames, class_list, imagenet_classes, labels_of, own_names
 from fgsm_lib.pictures import Picture, Pictures
 from fgsm_lib.words import first_line
+
+if TYPE_CHECKING:
+    from fgsm_lib.profiles import Profile
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -61,13 +63,29 @@ def pictures_from(source: Any, class_names: ClassNames | None = None) -> Picture
             return nips2017(path, class_names)
         is_table = path.suffix.lower() == ".csv" and _is_file(path)
         return csv_table(path, class_names) if is_table else class_folders(path, class_names)
-    with suppress(TypeError):  # no length, or an array of no dimension
-        if len(source) >= 0 and hasattr(source, "__getitem__") and not isinstance(source, Mapping):
-            return torch_dataset(source, class_names)
+    has_items = isinstance(source, Sized) and hasattr(source, "__getitem__")
+    if has_items and not isinstance(source, Mapping) and getattr(source, "ndim", 1) > 0:
+        return torch_dataset(source, class_names)
     raise InputError(
         f"the pictures are a {type(source).__name__}; expected a folder, a CSV file, a data frame "
         "or a torch Dataset with a length."
     )
+
+
+def of_profile(profile: "Profile") -> Pictures:
+    """The pictures of a profile, see ``profiles.Profile``."""
+    if profile.pictures == "toys":
+        return demo_toys()
+    if profile.pictures == "photographs":
+        return photographs()
+    if not profile.data:
+        raise InputError(
+            f"the profile {profile.name} needs a folder of photographs: DATA=<folder with "
+            "dev_dataset.csv and images/>, or fgsm fetch nips2017."
+        )
+    if _is_file(Path(profile.data) / "dev_dataset.csv") or not Path(profile.data).exists():
+        return nips2017(profile.data)
+    return pictures_from(profile.data, imagenet_classes())
 
 
 # --- what is shipped ----------------------------------------------------------------------------

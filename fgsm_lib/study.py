@@ -201,7 +201,7 @@ def open_study(
     """
     if not isinstance(profile, Profile):
         profile = load_profile(profile, data=data, weights=weights, arch=arch)
-    pictures = _pictures(profile)
+    pictures = datasets.of_profile(profile)
     classifier = load_classifier(
         profile.arch, pictures.class_names, profile.weights or None, profile.weights_sha256 or None
     )
@@ -212,29 +212,15 @@ def open_study(
     return study
 
 
-def _pictures(profile: Profile) -> Pictures:
-    if profile.pictures == "toys":
-        return datasets.demo_toys()
-    if profile.pictures == "photographs":
-        return datasets.photographs()
-    if not profile.data:
-        raise InputError(
-            f"the profile {profile.name} needs a folder of photographs: DATA=<folder with "
-            "dev_dataset.csv and images/>, or fgsm fetch nips2017."
-        )
-    if (Path(profile.data) / "dev_dataset.csv").is_file() or not Path(profile.data).exists():
-        return datasets.nips2017(profile.data)
-    return datasets.pictures_from(profile.data, datasets.imagenet_classes())
-
-
 def _check(classifier: Classifier, pictures: Pictures) -> None:
     """The door, for a few pictures from all over the set, at least two rows."""
     step = max(1, len(pictures) // TRIAL)
     some = [*dict.fromkeys([*pictures.samples[::step][: TRIAL - 1], pictures.samples[-1]])]
     some = some * 2 if len(some) == 1 else some
-    images, labels = batch_of(pictures, classifier, some)
-    largest = max(max(pictures.read(sample).size) for sample in some)
-    height, width = images.shape[2:]
+    read = [pictures.read(sample) for sample in some]  # once: of megapixels it takes a while
+    images = torch.stack([classifier.to_pixels(picture) for picture in read])
+    labels = torch.tensor([pictures.picture(sample).label for sample in some])
+    largest, (height, width) = max(max(picture.size) for picture in read), images.shape[2:]
     if largest < min(height, width):
         warnings.warn(
             f"pictures of at most {largest} pixels a side are enlarged to {height} × {width}; "
@@ -242,7 +228,7 @@ def _check(classifier: Classifier, pictures: Pictures) -> None:
             stacklevel=3,
         )
     with naming(pictures, some):
-        check_door(classifier, images, labels)
+        check_door(classifier, images.to(classifier.device), labels)
 
 
 def own_study(

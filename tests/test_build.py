@@ -82,11 +82,8 @@ class Set(list):
         return self[sample]
 
 
-def photographs():
+def of_profile(profile):
     return Set([SimpleNamespace(sample=0, name="coffee", class_name="espresso*, coffee")])
-
-
-demo_toys = photographs
 """
 EXPORT = """\
 import pathlib, sys

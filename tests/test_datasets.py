@@ -475,6 +475,15 @@ def test_a_dataset_that_is_not_as_expected_is_named(dataset, expected):
     assert expected in refused(lambda: pictures_from(dataset, NAMES).sha256())
 
 
+def test_a_fault_of_a_dataset_s_own_code_is_told_as_it_is():
+    class Faulty(list):
+        def __getitem__(self, index):
+            raise TypeError("a transform that is none")
+
+    with pytest.raises(TypeError, match="a transform that is none"):
+        pictures_from(Faulty([0]), NAMES)
+
+
 # --- the photographs, and what is shipped -------------------------------------------------------
 
 

@@ -91,13 +91,7 @@ def execute(script: Path, parameters: dict, profile: Profile, folder: Path) -> T
 
 def case_title(profile: Profile, sample: str | int) -> str:
     """The title of a case study: "Coffee: espresso", or "Sample 766: barrel"."""
-    shipped_sets = {"toys": datasets.demo_toys, "photographs": datasets.photographs}
-    if profile.pictures in shipped_sets:
-        pictures = shipped_sets[profile.pictures]()
-    else:  # as study.open_study opens them
-        is_nips = (Path(profile.data) / "dev_dataset.csv").is_file()
-        names = None if is_nips else datasets.imagenet_classes()
-        pictures = datasets.pictures_from(profile.data, names)
+    pictures = datasets.of_profile(profile)
     numbers = {row.name: row.sample for row in pictures}
     picture = pictures.picture(numbers.get(sample, sample))
     name = escape(short_name(picture.class_name))
