@@ -16,7 +16,14 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from fgsm_lib import InputError
-from fgsm_lib.words import eps, interval_text, number, percent, upto  # noqa: F401 - for notebooks
+from fgsm_lib.words import (  # noqa: F401 - some of them for notebooks
+    eps,
+    estimate_text,
+    interval_text,
+    number,
+    percent,
+    upto,
+)
 
 # (low, high] of the clean confidence: the bins of the original page.
 ORIGINAL_BINS = ((0.99, 1.0), (0.95, 0.99), (0.90, 0.95), (0.85, 0.90), (0.40, 0.60))
@@ -313,8 +320,9 @@ def rate_text(row: pd.Series, name: str = "top1", digits: int = 2) -> str:
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if np.isnan(value):
         return "no picture"
-    around = "one picture" if np.isnan(low) else interval_text(low, high, digits)
-    return f"{number(value, digits)} ({around})"
+    if np.isnan(low):
+        return f"{number(value, digits)} (one picture)"
+    return estimate_text(value, low, high, digits)
 
 
 def count_text(count: int, n: int) -> str:

@@ -1,9 +1,9 @@
 """Sweeps on their way into a folder of Parquet parts: nothing computed is lost or computed again.
 
 A part holds some pictures at some epsilons and appears whole or not at all. So an interrupted sweep
-goes on where it stopped, and of a finer grid only the new ε are computed. Parts are computed on
-this machine's cores, or by the workers of a Dask cluster; both are executors of the standard
-library's kind, so one loop serves both.
+goes on where it stopped, and of a finer grid only the new ε are computed; the parts of a sweep that
+came to its end are joined. Parts are computed on this machine's cores, or by the workers of a Dask
+cluster; both are executors of the standard library's kind, so one loop serves both.
 """
 
 import contextlib

@@ -53,6 +53,11 @@ def interval_text(low: float, high: float, digits: int = 2) -> str:
     return f"{number(low, digits)}{' to ' if low < 0 else '–'}{number(high, digits)}"
 
 
+def estimate_text(value: float, low: float, high: float, digits: int = 2) -> str:
+    """``"0.40 (0.29–0.52)"``, a value with its interval."""
+    return f"{number(value, digits)} ({interval_text(low, high, digits)})"
+
+
 def short_name(class_name: str) -> str:
     """The first synonym of an ImageNet class name: "barrel" for "barrel, cask"."""
     return class_name.split(",")[0].strip()

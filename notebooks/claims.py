@@ -178,7 +178,7 @@ def judged(found: Estimate, than: float = 0.0, below: bool = False) -> str:
 
 
 def said(found: Estimate) -> str:
-    return f"{number(found.value)} ({analysis.interval_text(found.low, found.high)})"
+    return analysis.estimate_text(*found[:3])
 
 
 def by_name(texts: dict) -> str:

@@ -122,10 +122,10 @@ show(
         {
             "method": method,
             "ε": analysis.eps(e),
-            "fooled, BIM or PGD minus FGSM": f"{analysis.number(more.value)} "
-            f"({analysis.interval_text(more.low, more.high)})",
-            "PSNR gain in dB": f"{analysis.number(gain.value, 1)} "
-            f"({analysis.interval_text(gain.low, gain.high, 1)})",
+            "fooled, BIM or PGD minus FGSM": analysis.estimate_text(
+                *more[:3]
+            ),
+            "PSNR gain in dB": analysis.estimate_text(*gain[:3], 1),
         }
         for (method, e), (more, gain) in gains.items()
     ),

@@ -163,13 +163,10 @@ show(
 
 
 # %% tags=["remove-input"]
-def told(value, low, high, digits=2):
-    around = analysis.interval_text(low, high, digits)
-    return f"{analysis.number(value, digits)} ({around})"
-
-
 def change(what, name, e):
-    return told(*mean[what].loc[(name, e), ["value", "low", "high"]])
+    return analysis.estimate_text(
+        *mean[what].loc[(name, e), ["value", "low", "high"]]
+    )
 
 
 rivals = by["rival"].apply(list)
@@ -184,7 +181,7 @@ where = "each" if above == len(gaps) else f"{above}"
 say(
     f"At 4/255 the best rival's logit changes by {change('rival', 'cross-entropy', 4)} under the "
     f"cross-entropy and by {change('rival', 'true logit', 4)} under the true logit: a difference of "
-    f"{told(*gap[:3])}, paired over the {gap.n} "
+    f"{analysis.estimate_text(*gap[:3])}, paired over the {gap.n} "
     f"pictures. At {where} of the {len(gaps)} ε tried its interval lies above 0. Random "
     f"signs of 16/255, the control, change the true logit by {change('true', 'random signs', 16)} and "
     f"the best rival's by {change('rival', 'random signs', 16)}."
@@ -212,7 +209,9 @@ show(
             f"fooled, to {eps(max(grid))}": count_text(fooled, n),
             "of these right again": count_text(back, fooled),
             "by chance": percent(level, 1),
-            "ρ of confidence and smallest ε": told(*rho[:3]),
+            "ρ of confidence and smallest ε": analysis.estimate_text(
+                *rho[:3]
+            ),
         }
         for name, n, back, fooled, level, rho in rows
     ),
@@ -259,7 +258,9 @@ for name in NAMES.values():
         for clip in CLIPS.values()
     )
     e = (second - plain).mean().abs().idxmax()
-    gap = told(*analysis.difference(second[e], plain[e])[:3], 3)
+    gap = analysis.estimate_text(
+        *analysis.difference(second[e], plain[e])[:3], 3
+    )
     said.append(f"{gap} under the {name} (at {eps(e)})")
 say(
     f"On these {count} pictures the second clip changes the mean confidence by "
