@@ -162,7 +162,11 @@ def _categories(path: Path) -> list[str]:
 def _photograph(
     where: str, images: Path, sample: int, row: Mapping[str, str], names: Sequence[str]
 ) -> Picture:
-    label, license_url = row["TrueLabel"], row.get("License", "")
+    name, label, license_url = row["ImageId"], row["TrueLabel"], row.get("License", "")
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", name):  # or it may leave the folder
+        raise InputError(
+            f"{where} has ImageId {name!r}; expected letters, digits, '.', '_' and '-'."
+        )
     if not re.fullmatch(r"[1-9][0-9]{0,8}", label) or int(label) > len(names):
         raise InputError(
             f"{where} has TrueLabel {label!r}; expected a number from 1 to {len(names)}."
@@ -170,10 +174,10 @@ def _photograph(
     license = re.search(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)", license_url)
     return Picture(
         sample=sample,
-        name=row["ImageId"],
+        name=name,
         label=int(label) - 1,
         class_name=names[int(label) - 1],
-        source=images / f"{plain_name(row['ImageId'], where)}.png",
+        source=images / f"{name}.png",
         author=html.unescape(_decoded(row.get("Author", ""))),
         license=f"CC {license[1].upper()} {license[2]}" if license else license_url,
         license_url=license_url,
@@ -186,15 +190,6 @@ def _decoded(author: str) -> str:
     octal = re.compile(rb"\\([0-3][0-7]{2})")
     said = octal.sub(lambda found: bytes([int(found[1], 8)]), author.encode())
     return said.decode(errors="replace")
-
-
-def plain_name(image_id: str, where: str) -> str:
-    """An ImageId, which becomes a file name and must not lead out of the folder."""
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", image_id):
-        raise InputError(
-            f"{where} has ImageId {image_id!r}; expected letters, digits, '.', '_' and '-'."
-        )
-    return image_id
 
 
 # --- pictures of one's own ----------------------------------------------------------------------
@@ -310,7 +305,9 @@ def read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         if not isinstance(table.index, pd.RangeIndex):  # for that pandas takes what is too much
             raise ValueError(f"row 1 has more fields than the header, {len(table.columns)}")
-    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+    except OSError as error:
+        raise InputError(f"{path}: {first_line(error)}; expected a CSV file.") from None
+    except ValueError as error:  # pandas' own errors are ValueErrors
         raise InputError(f"{path}: not a CSV file in UTF-8 ({first_line(error)}).") from None
     return _rows(table, needed, path)
 
@@ -337,8 +334,9 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or first_line(error)
-        raise InputError(f"{folder}: {said}; expected a folder, or a CSV file.") from None
+        raise InputError(
+            f"{folder}: {first_line(error)}; expected a folder, or a CSV file."
+        ) from None
 
 
 def _left_out(folder: Path, names: list[str]) -> list[str]:

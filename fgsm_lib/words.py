@@ -75,8 +75,9 @@ def taken_on(profile: "Profile", count: int) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first; its kind where it says nothing."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """What an error says first, of a file the reason alone; its kind where it says nothing."""
+    said = (getattr(error, "strerror", None) or str(error)).strip()
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def escape(text: str) -> str:

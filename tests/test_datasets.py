@@ -560,7 +560,8 @@ def test_files_that_are_not_there_are_named(nips):
     assert "none of the 4 photographs of dev_dataset.csv is there" in refused(nips2017, nips)
     (nips / "images").rmdir()
     assert "images: No such file or directory" in refused(nips2017, nips)
-    assert "No such file" in refused(nips2017, nips / "nowhere")
+    said = "dev_dataset.csv: No such file or directory; expected a CSV file."
+    assert refused(nips2017, nips / "nowhere").endswith(said)
 
 
 def test_the_fingerprint_covers_pictures_labels_and_names(nips):
